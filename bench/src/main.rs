@@ -1,0 +1,2 @@
+//! Measures a router.
+fn main() {}
