@@ -1,0 +1,164 @@
+//! Programs that others' client libraries run in: installed once at pinned versions by
+//! `tests/clients/install.py`, started with a deadline, judged by how they end.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::deadline;
+
+/// More than any program here needs, also on a machine that does other things beside.
+const PROGRAM_TIME: Duration = Duration::from_secs(120);
+
+/// What `install.py` prints.
+struct Installed {
+    python: PathBuf,
+    node_modules: PathBuf,
+}
+
+/// A program that was started. Dropping it kills the process.
+pub(crate) struct Program {
+    name: String,
+    child: Child,
+    output: TempDir,
+}
+
+/// A Python program of the repository, with Autobahn|Python at hand.
+pub(crate) fn python(program: &str, arguments: &[&str]) -> Program {
+    let mut command = Command::new(&installed().python);
+    command.arg(in_repository(program)).args(arguments);
+    Program::start(program, command)
+}
+
+/// A JavaScript program of the repository, with Autobahn|JS, Wampy and ws at hand.
+pub(crate) fn node(program: &str, arguments: &[&str]) -> Program {
+    // Node looks for packages above the program's own folder, and then here. A CommonJS matter:
+    // the programs are CommonJS modules.
+    let mut command = Command::new("node");
+    command
+        .env("NODE_PATH", node_modules())
+        .arg(in_repository(program))
+        .args(arguments);
+    Program::start(program, command)
+}
+
+/// Where the npm packages are, the packaged data set of the examples among them.
+pub(crate) fn node_modules() -> &'static Path {
+    &installed().node_modules
+}
+
+impl Program {
+    fn start(name: &str, mut command: Command) -> Self {
+        let output = tempfile::tempdir().expect("a temporary folder");
+        let file = |name| File::create(output.path().join(name)).expect("an output file");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file("stdout"))
+            .stderr(file("stderr"))
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        Self {
+            name: name.to_owned(),
+            child,
+            output,
+        }
+    }
+
+    /// Waits for a good end, and gives the JSON lines that the program printed.
+    pub(crate) fn succeeds(mut self) -> Vec<Value> {
+        let status = self.ended();
+        assert!(
+            status.success(),
+            "{} ended with {status}\n{}",
+            self.name,
+            self.said()
+        );
+        self.lines()
+    }
+
+    /// The JSON lines that the program has printed so far; other lines are for people.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let text = self.read("stdout");
+        // A last line without its end is still being written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// The first printed JSON line that `is_it` accepts; fails if the program ends without it.
+    pub(crate) fn prints(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        let found = deadline::poll(PROGRAM_TIME, || {
+            let over = self.child.try_wait().expect("it is our child").is_some();
+            let line = self.lines().into_iter().find(&is_it);
+            (line.is_some() || over).then_some(line)
+        });
+        found
+            .flatten()
+            .unwrap_or_else(|| panic!("{} did not print {what}\n{}", self.name, self.said()))
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        let ended = deadline::poll(PROGRAM_TIME, || child.try_wait().expect("it is our child"));
+        ended.unwrap_or_else(|| {
+            panic!(
+                "{} is not done after {PROGRAM_TIME:?}\n{}",
+                self.name,
+                self.said()
+            )
+        })
+    }
+
+    fn said(&self) -> String {
+        format!(
+            "stdout:\n{}\nstderr:\n{}",
+            self.read("stdout"),
+            self.read("stderr")
+        )
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.output.path().join(name)).unwrap_or_default()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Fails where the program has ended, which is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Installs on the first call; afterwards, and in other test processes, it is there.
+fn installed() -> &'static Installed {
+    static INSTALLED: OnceLock<Installed> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let output = Command::new("python3")
+            .arg(in_repository("tests/clients/install.py"))
+            .output()
+            .expect("`python3` is on this machine; the tests with foreign clients need it");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "the foreign clients do not install:\n{said}"
+        );
+        let paths: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
+        let path = |key: &str| PathBuf::from(paths[key].as_str().expect("a path"));
+        Installed {
+            python: path("python"),
+            node_modules: path("node_modules"),
+        }
+    })
+}
+
+fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}

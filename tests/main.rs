@@ -1,0 +1,12 @@
+//! The integration tests: the real binary, real sockets, real clients, in one test binary.
+//! A module a subject; what they share (nodes, foreign clients, deadlines) is `harness`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test says what it expects and fails loudly"
+)]
+
+mod harness; // a node to talk to, and foreign programs that talk to it
