@@ -72,6 +72,8 @@ pub const CLOSE_TRANSPORT_LOST: &str = "wamp.close.transport_lost";
 
 /// As in Crossbar: no history filter covers the subscription.
 pub const HISTORY_UNAVAILABLE: &str = "wamp.error.history_unavailable";
+/// As in Crossbar: what the spec calls `wamp.error.no_matching_auth_method`.
+pub const NO_AUTH_METHOD: &str = "wamp.error.no_auth_method";
 /// As in Crossbar: something failed inside.
 pub const RUNTIME_ERROR: &str = "wamp.error.runtime_error";
 /// As in Crossbar: a testament's scope does not exist.
