@@ -1,0 +1,348 @@
+//! Where the memory engine keeps its events: each once, in one queue a filter that covers it,
+//! one of its topic and the order of all. Bounded in events a filter and in bytes altogether.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use hashbrown::HashMap;
+use rewamp_wamp::id::{PublicationId, SubscriptionId};
+use rewamp_wamp::uri::{MatchPolicy, matches};
+
+use crate::event::{Event, Sequence};
+use crate::filter::FilterId;
+use crate::page::{Reach, Target};
+use crate::subscription::StoreKey;
+use crate::topics::literal_prefix;
+
+type Queue = VecDeque<Arc<Event>>;
+type Map<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
+
+/// All events of a memory store.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    all: BTreeMap<Sequence, Kept>,
+    filters: Map<FilterId, Kind>,
+    topics: BTreeMap<ByteString, Topic>,
+    subscriptions: Map<SubscriptionId, ByteString>,
+    publications: Map<PublicationId, Sequence>,
+    newest: Sequence,
+    bytes: u64,
+    maxsize: u64,
+}
+
+/// An event and how many filters still keep it.
+#[derive(Debug)]
+struct Kept {
+    event: Arc<Event>,
+    keepers: usize,
+}
+
+/// What one filter keeps.
+#[derive(Debug)]
+struct Kind {
+    events: Queue,
+    limit: Option<u64>,
+    /// The newest event that it dropped.
+    floor: Sequence,
+}
+
+/// A topic with at least one event.
+#[derive(Debug)]
+struct Topic {
+    events: Queue,
+    subscription: SubscriptionId,
+}
+
+impl Shelf {
+    /// An empty shelf; everything up to `floor` counts as dropped.
+    pub(super) fn new(
+        limits: impl Iterator<Item = (FilterId, Option<u64>)>,
+        maxsize: u64,
+        floor: Sequence,
+    ) -> Self {
+        let kind = |limit| Kind {
+            events: Queue::new(),
+            limit,
+            floor,
+        };
+        Self {
+            all: BTreeMap::new(),
+            filters: limits
+                .map(|(filter, limit)| (filter, kind(limit)))
+                .collect(),
+            topics: BTreeMap::new(),
+            subscriptions: Map::default(),
+            publications: Map::default(),
+            newest: Sequence::ZERO,
+            bytes: 0,
+            maxsize,
+        }
+    }
+
+    pub(super) fn newest(&self) -> Sequence {
+        self.newest
+    }
+
+    pub(super) fn events(&self) -> u64 {
+        self.all.len() as u64
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn kept(&self, filter: FilterId) -> u64 {
+        self.filters
+            .get(&filter)
+            .map_or(0, |kind| kind.events.len() as u64)
+    }
+
+    pub(super) fn limit(&self, filter: FilterId) -> Option<u64> {
+        self.filters.get(&filter).and_then(|kind| kind.limit)
+    }
+
+    pub(super) fn locate(&self, publication: PublicationId) -> Option<Sequence> {
+        self.publications.get(&publication).copied()
+    }
+
+    pub(super) fn subscribed_topic(&self, id: SubscriptionId) -> Option<ByteString> {
+        self.subscriptions.get(&id).cloned()
+    }
+
+    /// The newest event that the filter dropped, or would drop if `more` came.
+    pub(super) fn floor(&self, filter: FilterId, more: u64) -> Sequence {
+        let Some(Kind {
+            events,
+            limit,
+            floor,
+        }) = self.filters.get(&filter)
+        else {
+            return Sequence::ZERO;
+        };
+        let room = limit.map_or(u64::MAX, |limit| limit.saturating_sub(more));
+        let surplus = (events.len() as u64).saturating_sub(room) as usize;
+        let dropped = surplus.checked_sub(1).and_then(|last| events.get(last));
+        dropped.map_or(*floor, |event| event.sequence)
+    }
+
+    /// Keeps an event, and drops what no longer has room.
+    pub(super) fn put(&mut self, event: &Arc<Event>, key: &StoreKey) {
+        self.newest = event.sequence;
+        let mut keepers = 0;
+        let mut over = Vec::new();
+        for filter in event.topic.filters() {
+            let Some(kind) = self.filters.get_mut(filter) else {
+                continue;
+            };
+            kind.events.push_back(Arc::clone(event));
+            keepers += 1;
+            if kind
+                .limit
+                .is_some_and(|limit| kind.events.len() as u64 > limit)
+            {
+                over.push(*filter);
+            }
+        }
+        if keepers == 0 {
+            return;
+        }
+        self.bytes += event.footprint();
+        self.all.insert(
+            event.sequence,
+            Kept {
+                event: Arc::clone(event),
+                keepers,
+            },
+        );
+        self.publications.insert(event.publication, event.sequence);
+        self.put_topic(event, key);
+        for filter in over {
+            self.drop_oldest(filter);
+        }
+        while self.bytes > self.maxsize
+            && let Some((_, oldest)) = self.all.first_key_value()
+        {
+            let topic = Arc::clone(&oldest.event.topic);
+            let oldest = oldest.event.sequence;
+            for filter in topic.filters() {
+                if self.front(*filter) == Some(oldest) {
+                    self.drop_oldest(*filter);
+                }
+            }
+        }
+    }
+
+    fn put_topic(&mut self, event: &Arc<Event>, key: &StoreKey) {
+        if let Some(topic) = self.topics.get_mut(event.topic.name()) {
+            topic.events.push_back(Arc::clone(event));
+            return;
+        }
+        let name = event.topic.name();
+        let subscription = key.subscription(name, MatchPolicy::Exact);
+        self.subscriptions.insert(subscription, name.clone());
+        let topic = Topic {
+            events: Queue::from([Arc::clone(event)]),
+            subscription,
+        };
+        self.topics.insert(name.clone(), topic);
+    }
+
+    fn front(&self, filter: FilterId) -> Option<Sequence> {
+        self.filters
+            .get(&filter)?
+            .events
+            .front()
+            .map(|event| event.sequence)
+    }
+
+    fn drop_oldest(&mut self, filter: FilterId) {
+        let Some(kind) = self.filters.get_mut(&filter) else {
+            return;
+        };
+        let Some(event) = kind.events.pop_front() else {
+            return;
+        };
+        kind.floor = event.sequence;
+        if let Some(kept) = self.all.get_mut(&event.sequence) {
+            kept.keepers -= 1;
+            if kept.keepers == 0 {
+                self.forget(&event);
+            }
+        }
+    }
+
+    /// Removes an event that no filter keeps.
+    fn forget(&mut self, event: &Arc<Event>) {
+        self.all.remove(&event.sequence);
+        self.publications.remove(&event.publication);
+        self.bytes -= event.footprint();
+        let Some(topic) = self.topics.get_mut(event.topic.name()) else {
+            return;
+        };
+        // Nearly always the first: filters drop in order.
+        if let Ok(place) = topic
+            .events
+            .binary_search_by_key(&event.sequence, |e| e.sequence)
+        {
+            topic.events.remove(place);
+        }
+        if topic.events.is_empty() {
+            self.subscriptions.remove(&topic.subscription);
+            self.topics.remove(event.topic.name());
+        }
+    }
+
+    /// Appends up to `size` of the filter's events on target within `reach` to `batch`.
+    pub(super) fn collect(
+        &self,
+        filter: FilterId,
+        target: Target<'_>,
+        reach: &Reach,
+        reverse: bool,
+        size: usize,
+        batch: &mut Vec<Arc<Event>>,
+    ) {
+        match target {
+            Target::Filter => {
+                let events = self.filters.get(&filter).map(|kind| &kind.events);
+                merge(events.into_iter(), reach, reverse, size, batch);
+            }
+            Target::Topic(name) => {
+                let events = self.topics.get(name).map(|topic| &topic.events);
+                merge(events.into_iter(), reach, reverse, size, batch);
+            }
+            Target::Pattern(pattern, match_policy) => {
+                let prefix = literal_prefix(pattern, match_policy);
+                let topics = self
+                    .topics
+                    .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+                    .take_while(|(name, _)| name.starts_with(prefix))
+                    .filter(|(name, _)| matches(pattern, match_policy, name))
+                    .map(|(_, topic)| &topic.events);
+                merge(topics, reach, reverse, size, batch);
+            }
+        }
+    }
+}
+
+/// The first `size` events of several queues within `reach`, in one order.
+fn merge<'a>(
+    queues: impl Iterator<Item = &'a Queue>,
+    reach: &Reach,
+    reverse: bool,
+    size: usize,
+    batch: &mut Vec<Arc<Event>>,
+) {
+    let mut runs: Vec<_> = queues
+        .map(|queue| Run::within(queue, reach, reverse))
+        .collect();
+    if let [run] = runs.as_mut_slice() {
+        batch.extend(run.take(size).cloned());
+        return;
+    }
+    let key = |event: &Event| {
+        let sequence = event.sequence.get();
+        Reverse(if reverse { !sequence } else { sequence })
+    };
+    let mut heads: BinaryHeap<(Reverse<u64>, usize)> = runs
+        .iter()
+        .enumerate()
+        .filter_map(|(index, run)| Some((key(run.peek()?), index)))
+        .collect();
+    while batch.len() < size
+        && let Some((_, index)) = heads.pop()
+        && let Some(run) = runs.get_mut(index)
+    {
+        batch.extend(run.next().cloned());
+        heads.extend(run.peek().map(|event| (key(event), index)));
+    }
+}
+
+/// What is left of one queue, in the direction of reading.
+struct Run<'a> {
+    queue: &'a Queue,
+    from: usize,
+    until: usize,
+    reverse: bool,
+}
+
+impl<'a> Run<'a> {
+    fn within(queue: &'a Queue, reach: &Reach, reverse: bool) -> Self {
+        let from = queue.partition_point(|event| reach.begins_after(event.sequence, event.time));
+        let until = queue.partition_point(|event| !reach.ends_before(event.sequence, event.time));
+        Self {
+            queue,
+            from,
+            until,
+            reverse,
+        }
+    }
+
+    fn peek(&self) -> Option<&'a Arc<Event>> {
+        if self.from >= self.until {
+            return None;
+        }
+        self.queue.get(if self.reverse {
+            self.until - 1
+        } else {
+            self.from
+        })
+    }
+}
+
+impl<'a> Iterator for Run<'a> {
+    type Item = &'a Arc<Event>;
+
+    fn next(&mut self) -> Option<&'a Arc<Event>> {
+        let next = self.peek()?;
+        if self.reverse {
+            self.until -= 1;
+        } else {
+            self.from += 1;
+        }
+        Some(next)
+    }
+}

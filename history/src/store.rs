@@ -1,0 +1,249 @@
+//! [`EventStore`]: what every engine does, and [`open`], which makes one. The realm's History
+//! actor is the one who calls.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use rewamp_wamp::id::SubscriptionId;
+use rewamp_wamp::uri::MatchPolicy;
+
+use crate::engine::memory::Memory;
+use crate::error::{AppendError, OpenError, Position, QueryError, StoreError};
+use crate::event::{Event, EventRef, Sequence, Timestamp};
+use crate::filter::{ConfiguredFilter, Filter, FilterId, StoredTopic};
+use crate::query::{PageEnd, Query, Scope, Viewer};
+
+/// How many sequences are reserved at once, at least: what a crash makes the realm skip.
+///
+/// 2^20: at a million publications a second the disk is asked once a second, long before the
+/// reserved ones run out; and 2^53 sequences last for eight thousand million crashes.
+pub const RESERVATION: u64 = 1 << 20;
+
+/// The event history of one realm.
+///
+/// [`append`](Self::append) is called by one thread at a time, everything else by any number
+/// of threads at any time.
+pub trait EventStore: Send + Sync + fmt::Debug {
+    /// What the store found when it was opened.
+    fn opened(&self) -> &Opened;
+
+    /// The configured filters in configured order, with the limits in force.
+    fn filters(&self) -> &[ConfiguredFilter];
+
+    /// The filters that cover `topic`; `None` if its publications are not stored.
+    fn topic(&self, topic: &str) -> Option<Arc<StoredTopic>>;
+
+    /// The filter whose history the subscription `(uri, match_policy)` has: its own, else the
+    /// first configured one that covers every topic it can match.
+    fn covering(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId>;
+
+    /// The ID of a subscription, the same for the life of the store.
+    fn subscription_id(&self, uri: &str, match_policy: MatchPolicy) -> SubscriptionId;
+
+    /// The subscription with that ID: a filter, a topic of the history, or a pattern that was
+    /// [remembered](Self::remember_pattern).
+    fn find_subscription(&self, id: SubscriptionId) -> Option<(ByteString, MatchPolicy)>;
+
+    /// Keeps a covered subscription findable by its ID; durable with the next append. The 4,096
+    /// most recent are kept. Cheap: waits for no disk.
+    fn remember_pattern(&self, uri: &str, match_policy: MatchPolicy);
+
+    /// Allows the realm to give out sequences below `end`, also over a crash. Returns the new
+    /// end, at least as far as asked. Waits for the disk: ask for [`RESERVATION`] more when half
+    /// of the last one is used. [`Opened::reserved`] is where the first one ends.
+    fn reserve(&self, end: Sequence) -> Result<Sequence, StoreError>;
+
+    /// Stores events in one atomic transaction (or, above
+    /// [`commit_bytes`](Self::commit_bytes), in as few as it takes); when it returns they are
+    /// durable, if the store is, and every new [`read`](Self::read) shows them. Sequences and
+    /// times must increase, over all calls.
+    fn append(&self, events: &[Arc<Event>]) -> Result<Appended, AppendError>;
+
+    /// The most bytes ([`Event::footprint`]) that one transaction takes. `u64::MAX`: any number.
+    fn commit_bytes(&self) -> u64;
+
+    /// Shows the events that `query` asks for, one by one in its direction, to `visit`, until
+    /// that breaks: the event at which it does counts as not shown.
+    ///
+    /// `pending` are events that were accepted and perhaps not yet appended, in ascending order
+    /// over all slices, taken *before* this call: those that the store has got meanwhile
+    /// are not shown twice. No event is shown that the viewer may not see.
+    fn read(
+        &self,
+        query: &Query,
+        pending: &[&[Arc<Event>]],
+        visit: &mut dyn FnMut(&EventRef<'_>) -> ControlFlow<()>,
+    ) -> Result<PageEnd, QueryError>;
+
+    /// The oldest and the newest event of a history that the viewer can see; `pending` as for
+    /// [`read`](Self::read).
+    fn span(
+        &self,
+        scope: &Scope,
+        viewer: &Viewer,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<Span, StoreError>;
+
+    /// What the store holds now. For metrics.
+    fn usage(&self) -> Usage;
+
+    /// What has been lost or set aside, since ever; see [`Lost`].
+    fn lost(&self) -> Vec<Lost>;
+
+    /// Ends the work cleanly: what was appended is on disk, and the next start skips no
+    /// sequences: `next` is the next that the realm would have given out. Appending afterwards
+    /// is [`StoreError::Closed`]; reading still works.
+    fn close(&self, next: Sequence) -> Result<(), StoreError>;
+}
+
+/// What a store is made of.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// The realm whose history it is.
+    pub realm: String,
+    /// Where the events are.
+    pub engine: Engine,
+    /// Bytes, in memory or on disk; the oldest events are dropped to stay within. Metric
+    /// `rewamp_history_bytes`. See [`MEMORY_MAXSIZE`] and [`MIN_SLED_MAXSIZE`].
+    pub maxsize: u64,
+    /// Whether an append returns only when its events are safe from power loss. Without, they
+    /// are safe from a crash of this process, and within a second from power loss.
+    pub sync: bool,
+    /// Events that a filter without a `limit` of its own keeps. `None`: 100 in memory,
+    /// any number on disk.
+    pub limit: Option<u64>,
+    /// What is stored, in the order that decides which history a subscription has.
+    pub filters: Vec<Filter>,
+    /// The sequence at which a memory store begins: the time of the start in microseconds, so
+    /// that sequences of earlier lives are smaller. Other engines know their own.
+    pub memory_begin: Sequence,
+}
+
+/// The bound of a memory store where none is configured, in bytes.
+///
+/// 256 MiB: a million small events, in a node that is given a gigabyte.
+pub const MEMORY_MAXSIZE: u64 = 256 << 20;
+
+/// The least `maxsize` of a sled store, in bytes: below, less than two segments would fit.
+pub const MIN_SLED_MAXSIZE: u64 = 5_242_880;
+
+/// Where the events are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Engine {
+    /// In memory, gone with the process.
+    Memory,
+    /// In files below a folder; see `history/FORMAT.md`.
+    Sled {
+        /// The folder of this store alone. It and its parents are created where missing.
+        path: PathBuf,
+    },
+}
+
+/// Opens or begins a store.
+pub fn open(config: StoreConfig) -> Result<Arc<dyn EventStore>, OpenError> {
+    match &config.engine {
+        Engine::Memory => Ok(Arc::new(Memory::begin(config)?)),
+        Engine::Sled { path } => Err(OpenError::Io {
+            what: "cannot open yet",
+            path: path.clone(),
+            source: std::io::ErrorKind::Unsupported.into(),
+        }),
+    }
+}
+
+/// A life of a store: drawn anew when it is begun anew, so that a client that resumes by
+/// sequence from another life can be told.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Incarnation(pub(crate) [u8; 16]);
+
+impl Incarnation {
+    /// The 16 random bytes.
+    pub const fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// 32 hexadecimal digits.
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a store found when it was opened.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// Which life of the store this is.
+    pub incarnation: Incarnation,
+    /// The first sequence that the realm may give out.
+    pub next_sequence: Sequence,
+    /// Sequences below this one may be given out before the first
+    /// [`reserve`](EventStore::reserve).
+    pub reserved: Sequence,
+    /// The time of the newest event ever stored; new ones must be later.
+    pub last_time: Timestamp,
+    /// Events that are there.
+    pub events: u64,
+    /// Bytes they take, with all that belongs to them.
+    pub bytes: u64,
+    /// Whether the last life ended without [`close`](EventStore::close).
+    pub recovered: bool,
+    /// What is missing, including what earlier starts missed; see [`Lost`].
+    pub lost: Vec<Lost>,
+    /// What this start could not read and has set aside.
+    pub set_aside: Vec<PathBuf>,
+    /// The folder, for engines that have one.
+    pub path: Option<PathBuf>,
+}
+
+/// A run of sequences in which acknowledged events may be missing. At most 256 are kept; beyond
+/// that, neighbours become one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// The first sequence.
+    pub from: Sequence,
+    /// The last sequence.
+    pub to: Sequence,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// What an append did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Transactions it took.
+    pub commits: u32,
+    /// Bytes written for it, as far as the engine knows.
+    pub bytes: u64,
+}
+
+/// The ends of a history, as a viewer sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The oldest event.
+    pub oldest: Option<Position>,
+    /// The newest event.
+    pub newest: Option<Position>,
+}
+
+/// What a store holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// Events that are there, each counted once. Metric `rewamp_history_events`.
+    pub events: u64,
+    /// Bytes, in memory or on disk. Metric `rewamp_history_bytes`.
+    pub bytes: u64,
+    /// Segments: units in which old events are dropped. 0 where there are none.
+    pub segments: u64,
+    /// Events of each configured filter, in configured order.
+    pub filters: Vec<(FilterId, u64)>,
+}
