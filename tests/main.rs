@@ -10,3 +10,5 @@
 )]
 
 mod harness; // a node to talk to, and foreign programs that talk to it
+mod foreign_clients; // Autobahn and Wampy do what their users do
+mod crossbar_page; // Crossbar's page on event history, taken at its word
