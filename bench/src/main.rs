@@ -1,2 +1,120 @@
-//! Measures a router.
-fn main() {}
+//! `rewamp-bench`: a load generator for WAMP routers, the floor server that they are compared with,
+//! and the runner that compares Rewamp with it, with Crossbar and with NATS.
+
+mod cli; // what can be asked
+mod stamp; // what every message carries
+mod wire; // how bytes lie on a connection
+mod poller; // epoll
+mod socket; // a socket and its remainders
+mod floor; // the null router
+mod relay; // the bare copy that the null router is measured with
+mod meter; // CPU time and memory of a server
+mod stats; // medians and percentiles
+mod load; // the generator
+
+use clap::Parser as _;
+use cli::{Cli, Command, LoadArgs, SocketsArgs, TimingArgs};
+use load::{Line, Mode, Run, Target, Timing};
+use std::error::Error;
+use std::io::Write as _;
+use std::process::{self, ExitCode};
+use std::time::Duration;
+
+/// Exit codes: 0 done, 1 a run failed, 2 wrong arguments (clap).
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Floor { raw, ws } => serve_floor(raw, ws),
+        Command::Relay { port } => relay::run(port).map_err(Into::into),
+        Command::Sockets(args) => measure_sockets(&args),
+        Command::Load(args) => measure_load(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing better is left when standard error is closed too.
+            let _ = writeln!(std::io::stderr(), "rewamp-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve_floor(raw: Option<u16>, ws: Option<u16>) -> Result<(), Box<dyn Error>> {
+    if raw.is_none() && ws.is_none() {
+        return Err("floor needs --raw PORT, --ws PORT or both".into());
+    }
+    Ok(floor::Floor::bind(raw, ws)?.run()?)
+}
+
+/// The relay is a process of its own, as every server is.
+fn measure_sockets(args: &SocketsArgs) -> Result<(), Box<dyn Error>> {
+    if !args.transport.is_bare() {
+        return Err("sockets measures only bare-raw and bare-ws".into());
+    }
+    let mut relay = process::Command::new(std::env::current_exe()?)
+        .args(["relay", "--port", &args.port.to_string()])
+        .spawn()?;
+    let url = format!("tcp://127.0.0.1:{}", args.port);
+    let target = Target::parse(args.transport, args.serializer, &url, "")?;
+    let run = run_of(Mode::OneToOne, target, args.timing, Some(relay.id()));
+    let reached = run.target.await_port(Duration::from_secs(5));
+    let printed = match reached {
+        Ok(()) => print_run(&run),
+        Err(error) => Err(error.into()),
+    };
+    relay.kill()?;
+    relay.wait()?;
+    printed
+}
+
+fn measure_load(args: &LoadArgs) -> Result<(), Box<dyn Error>> {
+    let target = Target::parse(args.transport, args.serializer, &args.url, &args.realm)?;
+    let (window, limit, sessions) = (args.window, args.limit, args.sessions);
+    let run = run_of(args.mode, target, args.timing, args.pid);
+    print_run(&Run {
+        window,
+        limit,
+        sessions,
+        ..run
+    })
+}
+
+fn run_of(mode: Mode, target: Target, times: TimingArgs, server: Option<u32>) -> Run {
+    let timing = Timing {
+        warmup: Duration::from_secs_f64(times.warmup.clamp(0.0, 600.0)),
+        measure: Duration::from_secs_f64(times.seconds.clamp(0.001, 600.0)),
+    };
+    Run {
+        mode,
+        target,
+        timing,
+        window: None,
+        limit: 20,
+        sessions: 1000,
+        server,
+    }
+}
+
+/// Prints the line also when the run failed: whoever reads it learns why.
+fn print_run(run: &Run) -> Result<(), Box<dyn Error>> {
+    let result = run.execute();
+    let (outcome, failure) = match result {
+        Ok(outcome) => (Some(outcome), None),
+        Err(fault) => (None, Some(fault.to_string())),
+    };
+    let Target {
+        transport, wire, ..
+    } = run.target;
+    let mode = load::mode_name(run.mode);
+    let line = Line {
+        mode,
+        transport,
+        serializer: wire.format,
+        outcome,
+        failure,
+    };
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&line)?)?;
+    match line.failure {
+        Some(failure) => Err(failure.into()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,101 @@
+//! The command line.
+
+use crate::load::{Mode, Transport};
+use crate::wire::Format;
+use clap::{Args, Parser, Subcommand};
+
+/// Measures WAMP routers.
+#[derive(Debug, Parser)]
+#[command(name = "rewamp-bench", version, about)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve as the floor server: the least that any router does.
+    Floor {
+        /// Port for RawSocket (msgpack, json) on loopback.
+        #[arg(long)]
+        raw: Option<u16>,
+        /// Port for WebSocket (json, msgpack) on loopback.
+        #[arg(long)]
+        ws: Option<u16>,
+    },
+    /// Serve as the bare relay: bytes from one socket to another, the yardstick of the floor.
+    Relay {
+        /// Port on loopback.
+        #[arg(long)]
+        port: u16,
+    },
+    /// Measure the bare relay, started for this one run: what sockets alone can do.
+    Sockets(SocketsArgs),
+    /// One run of one mode against a server that is running; prints one line of JSON.
+    Load(LoadArgs),
+}
+
+/// Arguments of `sockets`.
+#[derive(Debug, Args)]
+pub(crate) struct SocketsArgs {
+    /// `bare-raw` or `bare-ws`: how the events are framed.
+    #[arg(long, value_enum, default_value = "bare-raw")]
+    pub(crate) transport: Transport,
+    /// How the events are serialized.
+    #[arg(long, value_enum, default_value = "msgpack")]
+    pub(crate) serializer: Format,
+    /// Port of the relay on loopback.
+    #[arg(long, default_value_t = 18299)]
+    pub(crate) port: u16,
+    /// Times.
+    #[command(flatten)]
+    pub(crate) timing: TimingArgs,
+}
+
+/// Arguments of `load`.
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    /// What to measure.
+    #[arg(long, value_enum)]
+    pub(crate) mode: Mode,
+    /// Protocol and framing.
+    #[arg(long, value_enum, default_value = "raw")]
+    pub(crate) transport: Transport,
+    /// Serializer of a WAMP transport.
+    #[arg(long, value_enum, default_value = "msgpack")]
+    pub(crate) serializer: Format,
+    /// The server: `tcp://127.0.0.1:8081`, `ws://127.0.0.1:8080/ws`, `nats://127.0.0.1:4222`.
+    #[arg(long)]
+    pub(crate) url: String,
+    /// WAMP realm.
+    #[arg(long, default_value = "realm1")]
+    pub(crate) realm: String,
+    /// Publications (for each publisher) or calls under way; else the mode's default.
+    #[arg(long)]
+    pub(crate) window: Option<u64>,
+    /// Mode `pages`: events a page.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: u64,
+    /// Mode `idle`: sessions held.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) sessions: u64,
+    /// Process ID of the server: its CPU time and memory, with all its children, are read.
+    #[arg(long)]
+    pub(crate) pid: Option<u32>,
+    /// Times.
+    #[command(flatten)]
+    pub(crate) timing: TimingArgs,
+}
+
+/// How long a run takes.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct TimingArgs {
+    /// Seconds measured.
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) seconds: f64,
+    /// Seconds before.
+    #[arg(long, default_value_t = 0.5)]
+    pub(crate) warmup: f64,
+}

@@ -1,0 +1,122 @@
+//! CPU time and memory of a server and everything it started, from /proc.
+
+use rustix::process::{Pid, getpid};
+use std::collections::BTreeMap;
+use std::fs;
+
+/// The processes of one server.
+#[derive(Clone, Debug)]
+pub(crate) struct Meter {
+    pids: Vec<u32>,
+}
+
+impl Meter {
+    /// `pid` and its descendants, as they are now.
+    pub(crate) fn of(pid: u32) -> Self {
+        let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for process in numbered("/proc") {
+            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            if let Some(parent) = parent_in(&stat) {
+                children.entry(parent).or_default().push(process);
+            }
+        }
+        let mut pids = vec![pid];
+        let mut next = 0;
+        while let Some(parent) = pids.get(next) {
+            pids.extend(children.remove(parent).unwrap_or_default());
+            next += 1;
+        }
+        Self { pids }
+    }
+
+    /// This process alone.
+    pub(crate) fn own() -> Self {
+        Self {
+            pids: vec![Pid::as_raw(Some(getpid())).unsigned_abs()],
+        }
+    }
+
+    /// CPU time in ns of all threads that are alive; `None` when a process is gone.
+    pub(crate) fn cpu_ns(&self) -> Option<u64> {
+        self.pids.iter().map(|pid| process_cpu_ns(*pid)).sum()
+    }
+
+    /// Resident memory in KiB; `None` when a process is gone.
+    pub(crate) fn resident_kib(&self) -> Option<u64> {
+        self.pids
+            .iter()
+            .map(|pid| resident_in(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?))
+            .sum()
+    }
+}
+
+fn process_cpu_ns(pid: u32) -> Option<u64> {
+    let mut total = 0;
+    let mut seen = false;
+    for task in numbered(&format!("/proc/{pid}/task")) {
+        // A thread that ended in between is missing here as it is in every later reading.
+        let path = format!("/proc/{pid}/task/{task}/schedstat");
+        if let Some(run) = fs::read_to_string(path)
+            .ok()
+            .as_deref()
+            .and_then(run_time_in)
+        {
+            total += run;
+            seen = true;
+        }
+    }
+    seen.then_some(total)
+}
+
+fn numbered(folder: &str) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// Time on a CPU in ns: the first field of `schedstat`.
+fn run_time_in(schedstat: &str) -> Option<u64> {
+    schedstat.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// The parent in `stat`, whose second field may hold spaces and brackets.
+fn parent_in(stat: &str) -> Option<u32> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// `VmRSS` in `status`.
+fn resident_in(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_where_the_kernel_writes_them() {
+        assert_eq!(parent_in("12 (a b) c) S 7 12 12 0"), Some(7));
+        assert_eq!(resident_in("Name:\tx\nVmRSS:\t    1234 kB\n"), Some(1234));
+        assert_eq!(run_time_in("423500 79188 2\n"), Some(423_500));
+    }
+
+    #[test]
+    fn the_own_process_has_used_time_and_memory() {
+        let own = Meter::own();
+        let before = own.cpu_ns().unwrap();
+        let mut sum = 0u64;
+        while own.cpu_ns().unwrap() < before + 1_000_000 {
+            sum = sum.wrapping_mul(31).wrapping_add(1);
+        }
+        assert!(own.resident_kib().unwrap() > 100, "{sum}");
+        assert_eq!(Meter::of(own.pids[0]).pids[0], own.pids[0]);
+    }
+}

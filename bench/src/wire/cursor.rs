@@ -1,0 +1,274 @@
+//! Walks the elements of a serialized message without building anything: the floor server finds
+//! topic and arguments with it, the generator request IDs. Checks no more than it needs to step.
+
+use super::Format;
+
+/// A place between two elements of the outer list of a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor<'a> {
+    format: Format,
+    left: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    /// Steps into the outer list of `message`; `None` when it is none.
+    #[inline]
+    pub(crate) fn open(format: Format, message: &'a [u8]) -> Option<Self> {
+        let left = match (format, message) {
+            (Format::Json, [b'[', left @ ..]) => left,
+            (Format::Msgpack, [head, left @ ..]) if head & 0xf0 == 0x90 => left,
+            (Format::Msgpack, [0xdc, _, _, left @ ..]) => left,
+            _ => return None,
+        };
+        Some(Self { format, left })
+    }
+
+    /// The next element, an unsigned integer.
+    #[inline]
+    pub(crate) fn uint(&mut self) -> Option<u64> {
+        match self.format {
+            Format::Json => self.json_uint(),
+            Format::Msgpack => self.msgpack_uint(),
+        }
+    }
+
+    /// The next element, a string without escapes: its bytes.
+    #[inline]
+    pub(crate) fn text(&mut self) -> Option<&'a [u8]> {
+        match self.format {
+            Format::Json => {
+                let body = self.left.strip_prefix(b"\"")?;
+                let end = memchr::memchr(b'"', body)?;
+                self.left = after_comma(body.get(end + 1..)?);
+                body.get(..end)
+            }
+            Format::Msgpack => {
+                let (head, len) = msgpack_text(self.left)?;
+                let text = self.left.get(head..head + len)?;
+                self.left = self.left.get(head + len..)?;
+                Some(text)
+            }
+        }
+    }
+
+    /// Steps over the next element and gives its bytes.
+    #[inline]
+    pub(crate) fn skip(&mut self) -> Option<&'a [u8]> {
+        let len = match self.format {
+            Format::Json => json_length(self.left)?,
+            Format::Msgpack => msgpack_length(self.left)?,
+        };
+        let (element, left) = self.left.split_at_checked(len)?;
+        self.left = match self.format {
+            Format::Json => after_comma(left),
+            Format::Msgpack => left,
+        };
+        Some(element)
+    }
+
+    /// The bytes of all elements that are left, as they stand, without JSON's closing bracket.
+    #[inline]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        match self.format {
+            Format::Json => self.left.strip_suffix(b"]").unwrap_or(self.left),
+            Format::Msgpack => self.left,
+        }
+    }
+
+    #[inline]
+    fn json_uint(&mut self) -> Option<u64> {
+        let mut number = 0u64;
+        let mut digits = 0;
+        for byte in self.left {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+            digits += 1;
+        }
+        if digits == 0 {
+            return None;
+        }
+        self.left = after_comma(self.left.get(digits..)?);
+        Some(number)
+    }
+
+    #[inline]
+    fn msgpack_uint(&mut self) -> Option<u64> {
+        let (&head, left) = self.left.split_first()?;
+        let (number, left) = match head {
+            0..=0x7f => (u64::from(head), left),
+            0xcc => left
+                .split_first_chunk::<1>()
+                .map(|(n, left)| (u64::from(n[0]), left))?,
+            0xcd => left
+                .split_first_chunk()
+                .map(|(n, left)| (u64::from(u16::from_be_bytes(*n)), left))?,
+            0xce => left
+                .split_first_chunk()
+                .map(|(n, left)| (u64::from(u32::from_be_bytes(*n)), left))?,
+            // Positive numbers in a signed form, as some encoders write them.
+            0xcf | 0xd3 => left
+                .split_first_chunk()
+                .map(|(n, left)| (u64::from_be_bytes(*n), left))?,
+            _ => return None,
+        };
+        self.left = left;
+        Some(number)
+    }
+}
+
+#[inline]
+fn after_comma(mut left: &[u8]) -> &[u8] {
+    while let [b',' | b' ', more @ ..] = left {
+        left = more;
+    }
+    left
+}
+
+/// Bytes of the JSON value at the start of `bytes`.
+fn json_length(bytes: &[u8]) -> Option<usize> {
+    if bytes.starts_with(b"{}") || bytes.starts_with(b"[]") {
+        return Some(2);
+    }
+    let mut depth = 0usize;
+    let mut in_text = false;
+    let mut escaped = false;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if in_text {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_text = false,
+                _ => {}
+            }
+            if !in_text && depth == 0 {
+                return Some(at + 1);
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_text = true,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 0 => return Some(at),
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            b',' if depth == 0 => return Some(at),
+            _ => {}
+        }
+    }
+    (depth == 0 && !in_text).then_some(bytes.len())
+}
+
+/// Header and content length of a MessagePack string.
+#[inline]
+fn msgpack_text(bytes: &[u8]) -> Option<(usize, usize)> {
+    match *bytes {
+        [head, ..] if head & 0xe0 == 0xa0 => Some((1, usize::from(head & 0x1f))),
+        [0xd9, len, ..] => Some((2, usize::from(len))),
+        [0xda, a, b, ..] => Some((3, usize::from(u16::from_be_bytes([a, b])))),
+        [0xdb, a, b, c, d, ..] => Some((5, u32::from_be_bytes([a, b, c, d]) as usize)),
+        _ => None,
+    }
+}
+
+/// Bytes of the MessagePack value at the start of `bytes`.
+fn msgpack_length(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0usize;
+    let mut values = 1u64;
+    while values > 0 {
+        let here = bytes.get(at..)?;
+        let (own, inner) = msgpack_step(here)?;
+        at = at.checked_add(own)?;
+        values = values - 1 + inner;
+    }
+    (at <= bytes.len()).then_some(at)
+}
+
+/// Bytes of the head (and content, for leaves) of the value at the start, and how many values
+/// follow inside it.
+fn msgpack_step(bytes: &[u8]) -> Option<(usize, u64)> {
+    if let Some((head, len)) = msgpack_text(bytes) {
+        return Some((head + len, 0));
+    }
+    let wide = |count: usize| -> Option<usize> {
+        let digits = bytes.get(1..=count)?;
+        Some(
+            digits
+                .iter()
+                .fold(0usize, |number, &byte| (number << 8) | usize::from(byte)),
+        )
+    };
+    Some(match *bytes.first()? {
+        head @ 0x80..=0x8f => (1, 2 * u64::from(head & 0x0f)),
+        head @ 0x90..=0x9f => (1, u64::from(head & 0x0f)),
+        0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff => (1, 0),
+        0xc4 => (2 + wide(1)?, 0),
+        0xc5 => (3 + wide(2)?, 0),
+        0xc6 => (5 + wide(4)?, 0),
+        0xc7 => (3 + wide(1)?, 0),
+        0xc8 => (4 + wide(2)?, 0),
+        0xc9 => (6 + wide(4)?, 0),
+        0xcc | 0xd0 => (2, 0),
+        0xcd | 0xd1 => (3, 0),
+        0xca | 0xce | 0xd2 => (5, 0),
+        0xcb | 0xcf | 0xd3 => (9, 0),
+        head @ 0xd4..=0xd8 => (2 + (1 << (head - 0xd4)), 0),
+        0xdc => (3, wide(2)? as u64),
+        0xdd => (5, wide(4)? as u64),
+        0xde => (3, 2 * wide(2)? as u64),
+        0xdf => (5, 2 * wide(4)? as u64),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_publish_falls_into_its_elements_in_both_formats() {
+        let options = json!({"acknowledge": true, "x": [1, {"a": "]}\\\""}, -5, 2.5, null]});
+        let message = json!([16, 70_000, options, "com.a.b", ["one, [two]", 2], {"k": false}]);
+        for format in [Format::Json, Format::Msgpack] {
+            let bytes = format.encode(&message);
+            let mut cursor = Cursor::open(format, &bytes).unwrap();
+            assert_eq!(cursor.uint(), Some(16));
+            assert_eq!(cursor.uint(), Some(70_000));
+            assert_eq!(format.decode(cursor.skip().unwrap()), Some(options.clone()));
+            assert_eq!(cursor.text(), Some(&b"com.a.b"[..]));
+            let mut both = match format {
+                Format::Json => b"[".to_vec(),
+                Format::Msgpack => vec![0x92],
+            };
+            both.extend_from_slice(cursor.rest());
+            both.extend_from_slice(if format == Format::Json { b"]" } else { b"" });
+            assert_eq!(
+                format.decode(&both),
+                Some(json!([["one, [two]", 2], {"k": false}]))
+            );
+        }
+    }
+
+    #[test]
+    fn truncated_messages_end_the_walk() {
+        for format in [Format::Json, Format::Msgpack] {
+            let bytes = format.encode(&json!([1, {"a": "some text"}, "b"]));
+            for len in 0..bytes.len() - 1 {
+                let walk = || {
+                    let mut cursor = Cursor::open(format, bytes.get(..len)?)?;
+                    cursor.uint()?;
+                    cursor.skip()?;
+                    cursor.text().map(<[u8]>::len)
+                };
+                assert_eq!(walk(), None, "{format:?} cut at {len}");
+            }
+        }
+    }
+}
