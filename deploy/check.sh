@@ -55,7 +55,7 @@ passes() {
   else
     failed=$((failed + 1))
     echo "FAILED  $name"
-    sed 's/^/        /' "$work/output"
+    tail -n 40 "$work/output" | sed 's/^/        /'
   fi
 }
 
@@ -154,11 +154,18 @@ node_takes() { # CONFIGURATION
     ALICE_SECRET=alice "$REWAMP" check --config "$work/checked.json"
 }
 
+# Every rule can fail.
+rules_find() { # VALUES RULE SED
+  sed "$3" "$work/$1.yaml" >"$work/mutated.yaml" &&
+    ! "$tools/bin/python" "$deploy/tools/rules.py" "$work/mutated.yaml" >"$work/found" &&
+    grep -q "^$2: " "$work/found"
+}
+
 check_chart() {
+  local values name version rule mutation
   mkdir -p "$work/configurations" "$work/secrets"
   for file in joe ann-new ann-old; do echo "$file" >"$work/secrets/$file"; done
   for values in "$deploy"/tests/good/*.yaml; do
-    local name
     name=$(basename "$values" .yaml)
     passes "helm lint --strict: $name" "$tools/bin/helm" lint --strict --quiet "$chart" --values "$values"
     for version in "${versions[@]}"; do
@@ -168,6 +175,9 @@ check_chart() {
   for values in "$deploy"/tests/bad/*.yaml; do
     passes "refused: $(basename "$values" .yaml)" refused "$values"
   done
+  while read -r name rule mutation; do
+    passes "found: $rule, $mutation" rules_find "$name" "$rule" "$mutation"
+  done < <(grep -v '^#' "$deploy/tests/mutations.txt")
   passes "the checksum follows the configuration" checksum_follows_the_configuration
   passes "every value is documented" values_are_documented
 }
