@@ -27,7 +27,7 @@ use thiserror::Error;
 
 pub use self::anonymous::AnonymousConfig;
 pub use self::decoy::DecoyKey;
-pub use self::secret::{Secret, Secrets};
+pub use self::secret::{MAX_SECRET_BYTES, Secret, SecretError, Secrets};
 pub use self::ticket::{TicketConfig, TicketPrincipal};
 pub use self::wampcra::{CraConfig, CraUser, Salting};
 
@@ -56,6 +56,10 @@ impl AuthConfig {
         }
     }
 }
+
+/// Bytes of an authid at login; a longer one is refused. 1,024, as for URIs: where it is disclosed
+/// every EVENT carries it.
+pub const MAX_AUTHID_BYTES: usize = 1024;
 
 /// A method of authentication that is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,6 +145,12 @@ pub enum AuthError {
     /// The method needs to know who the client says it is.
     #[error("authmethod `{}` needs an authid, and HELLO has none", .0.name())]
     NoAuthid(AuthMethod),
+    /// The authid has more than [`MAX_AUTHID_BYTES`].
+    #[error("the authid has {bytes} bytes, {MAX_AUTHID_BYTES} are allowed")]
+    AuthidTooLong {
+        /// Its length.
+        bytes: usize,
+    },
     /// The secret is wrong or there is no such principal; nothing tells which.
     #[error("the authid or what was shown for it is not valid")]
     Denied,
@@ -155,7 +165,9 @@ impl AuthError {
     pub fn uri(&self) -> &'static str {
         match self {
             Self::NoMethod { .. } => error_uri::NO_AUTH_METHOD,
-            Self::NoAuthid(_) | Self::Denied => error_uri::NOT_AUTHORIZED,
+            Self::NoAuthid(_) | Self::AuthidTooLong { .. } | Self::Denied => {
+                error_uri::NOT_AUTHORIZED
+            }
             Self::NoRandomness => error_uri::AUTHENTICATION_FAILED,
         }
     }
@@ -203,7 +215,7 @@ impl Authenticators {
     pub fn hello(
         &self,
         authmethods: &[ByteString],
-        authid: Option<&ByteString>,
+        authid: Option<&str>,
         session: SessionId,
         now: u64,
     ) -> Verdict {
@@ -214,7 +226,7 @@ impl Authenticators {
     fn choose(
         &self,
         authmethods: &[ByteString],
-        authid: Option<&ByteString>,
+        authid: Option<&str>,
         session: SessionId,
         now: u64,
     ) -> Result<Verdict, AuthError> {
@@ -228,7 +240,13 @@ impl Authenticators {
             .iter()
             .filter_map(|name| AuthMethod::from_name(name))
         {
-            let authid = || authid.ok_or(AuthError::NoAuthid(method));
+            let authid = || match authid {
+                None => Err(AuthError::NoAuthid(method)),
+                Some(authid) if authid.len() > MAX_AUTHID_BYTES => Err(AuthError::AuthidTooLong {
+                    bytes: authid.len(),
+                }),
+                Some(authid) => Ok(authid),
+            };
             match method {
                 AuthMethod::Anonymous => {
                     let Some(anonymous) = &self.anonymous else {
@@ -290,7 +308,7 @@ impl PendingChallenge {
     }
 }
 
-fn ticket_challenge(tickets: &Tickets, authid: &ByteString) -> Verdict {
+fn ticket_challenge(tickets: &Tickets, authid: &str) -> Verdict {
     let (identity, expected) = tickets.expect(authid);
     Verdict::Challenge {
         method: AuthMethod::Ticket,
@@ -301,7 +319,7 @@ fn ticket_challenge(tickets: &Tickets, authid: &ByteString) -> Verdict {
 
 fn cra_challenge(
     accounts: &Accounts,
-    authid: &ByteString,
+    authid: &str,
     session: SessionId,
     now: u64,
 ) -> Result<Verdict, AuthError> {

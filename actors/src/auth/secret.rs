@@ -5,22 +5,32 @@ use std::fmt;
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use thiserror::Error;
 
 /// HMAC-SHA256 with its key already set.
 pub(super) type KeyedHash = Hmac<Sha256>;
+
+/// Bytes of a secret, and of what a client shows for one; more is refused. 64 KiB: no token is that
+/// long, and hashing as much takes well under a millisecond.
+pub const MAX_SECRET_BYTES: usize = 64 * 1024;
 
 /// A shared secret or ticket as it was configured. Its text is in no `Debug` output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// A secret of at least one byte; `None` for an empty one.
+    /// A secret of 1 to [`MAX_SECRET_BYTES`] bytes.
     ///
-    /// An environment variable that is set to nothing must not become an account that anybody can
-    /// enter with an empty ticket.
-    pub fn new(text: impl Into<Box<str>>) -> Option<Self> {
+    /// # Errors
+    /// [`SecretError`]. An environment variable that is set to nothing must not become an account
+    /// that anybody can enter with an empty ticket.
+    pub fn new(text: impl Into<Box<str>>) -> Result<Self, SecretError> {
         let text = text.into();
-        (!text.is_empty()).then_some(Self(text))
+        match text.len() {
+            0 => Err(SecretError::Empty),
+            1..=MAX_SECRET_BYTES => Ok(Self(text)),
+            bytes => Err(SecretError::TooLong { bytes }),
+        }
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -32,6 +42,20 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// Why a text is no secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SecretError {
+    /// It is empty.
+    #[error("a secret must not be empty")]
+    Empty,
+    /// It is longer than [`MAX_SECRET_BYTES`].
+    #[error("a secret has {bytes} bytes, {MAX_SECRET_BYTES} are allowed")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
 }
 
 /// The one or two secrets with which a principal may log in: with two, a secret is changed without
@@ -103,8 +127,15 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_secret_is_none() {
-        assert_eq!(Secret::new(""), None);
+    fn a_secret_has_1_to_65536_bytes() {
+        assert_eq!(Secret::new(""), Err(SecretError::Empty));
+        assert!(Secret::new("x").is_ok());
+        assert!(Secret::new("x".repeat(65_536)).is_ok());
+        let too_long = Secret::new("x".repeat(65_537)).unwrap_err();
+        assert_eq!(
+            too_long.to_string(),
+            "a secret has 65537 bytes, 65536 are allowed"
+        );
     }
 
     #[test]

@@ -41,14 +41,9 @@ fn everything() -> AuthConfig {
 
 fn hello(config: AuthConfig, authmethods: &[&str], authid: Option<&str>) -> Verdict {
     let methods: Vec<ByteString> = authmethods.iter().map(|&name| name.into()).collect();
-    let authid = authid.map(ByteString::from);
     let session = SessionId::new(7).unwrap();
-    Authenticators::prepare(config, &DecoyKey::from_bytes([1; 32])).hello(
-        &methods,
-        authid.as_ref(),
-        session,
-        NOW,
-    )
+    Authenticators::prepare(config, &DecoyKey::from_bytes([1; 32]))
+        .hello(&methods, authid, session, NOW)
 }
 
 fn challenged(verdict: Verdict) -> (AuthMethod, Dict, PendingChallenge) {
@@ -136,6 +131,19 @@ fn a_method_with_principals_needs_an_authid() {
         let error = rejected(hello(everything(), &[method.name()], None));
         assert_eq!(error, AuthError::NoAuthid(method));
         assert_eq!(error.uri(), "wamp.error.not_authorized");
+    }
+}
+
+#[test]
+fn an_authid_has_at_most_1024_bytes() {
+    for method in ["ticket", "wampcra"] {
+        let told = |length| match hello(everything(), &[method], Some(&"x".repeat(length))) {
+            Verdict::Reject(error) => Some((error.uri(), error.to_string())),
+            Verdict::Accept(_) | Verdict::Challenge { .. } => None,
+        };
+        let refusal = "the authid has 1025 bytes, 1024 are allowed".to_owned();
+        assert_eq!(told(1024), None);
+        assert_eq!(told(1025), Some(("wamp.error.not_authorized", refusal)));
     }
 }
 
@@ -234,6 +242,7 @@ fn every_error_has_a_uri_and_a_text() {
     let errors = [
         AuthError::NoMethod { accepted: vec![] },
         AuthError::NoAuthid(AuthMethod::Ticket),
+        AuthError::AuthidTooLong { bytes: 1025 },
         AuthError::Denied,
         AuthError::NoRandomness,
     ];

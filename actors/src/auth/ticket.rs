@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use subtle::{Choice, ConstantTimeEq};
 
 use super::decoy::DecoyKey;
-use super::secret::{KeyedHash, Secrets, digest};
+use super::secret::{KeyedHash, MAX_SECRET_BYTES, Secrets, digest};
 use super::{AuthMethod, Identity};
 
 /// Who may log in with a ticket.
@@ -80,10 +80,10 @@ impl Tickets {
     }
 
     /// What `authid` has to show, whether or not there is such a principal.
-    pub(super) fn expect(&self, authid: &ByteString) -> (Identity, ExpectedTicket) {
-        let holder = self.holders.get(&**authid).unwrap_or(&self.nobody).clone();
+    pub(super) fn expect(&self, authid: &str) -> (Identity, ExpectedTicket) {
+        let holder = self.holders.get(authid).unwrap_or(&self.nobody).clone();
         let identity = Identity {
-            authid: authid.clone(),
+            authid: authid.into(),
             authrole: holder.role.clone(),
             method: AuthMethod::Ticket,
             realm: None,
@@ -100,6 +100,9 @@ impl Tickets {
 
 impl ExpectedTicket {
     pub(super) fn is(&self, ticket: &str) -> bool {
+        if ticket.len() > MAX_SECRET_BYTES {
+            return false;
+        }
         let shown = digest(&self.fingerprint, &[ticket.as_bytes()]);
         let [first, second] = &self.holder.fingerprints;
         let valid = shown.ct_eq(first) | shown.ct_eq(second);
@@ -132,7 +135,7 @@ mod tests {
     }
 
     fn check(authid: &str, ticket: &str, valid: bool) {
-        let (identity, expected) = tickets().expect(&authid.into());
+        let (identity, expected) = tickets().expect(authid);
         assert_eq!(identity.authid, authid);
         assert_eq!(expected.is(ticket), valid, "{authid} with {ticket:?}");
     }
@@ -159,6 +162,7 @@ mod tests {
         check("eve", "secret!!!", false);
         check("eve", "", false);
         check("eve", "\0", false);
+        check("eve", &"x".repeat(MAX_SECRET_BYTES + 1), false);
         check("", "", false);
     }
 

@@ -109,7 +109,7 @@ impl Accounts {
     /// [`AuthError::NoRandomness`].
     pub(super) fn challenge(
         &self,
-        authid: &ByteString,
+        authid: &str,
         session: SessionId,
         now: Timestamp,
     ) -> Result<(Identity, CraChallenge, ExpectedSignature), AuthError> {
@@ -121,7 +121,7 @@ impl Accounts {
             exists,
         } = self.account(authid);
         let identity = Identity {
-            authid: authid.clone(),
+            authid: authid.into(),
             authrole: role,
             method: AuthMethod::WampCra,
             realm: None,
@@ -250,7 +250,7 @@ mod tests {
     fn challenge(authid: &str) -> (Identity, CraChallenge, ExpectedSignature) {
         let now = Timestamp::from_millisecond(1_403_455_085_448).unwrap();
         let session = SessionId::new(3_251_278_072_152_162).unwrap();
-        accounts().challenge(&authid.into(), session, now).unwrap()
+        accounts().challenge(authid, session, now).unwrap()
     }
 
     /// Signatures computed by Autobahn|Python 26.10 over this challenge.
