@@ -1,6 +1,6 @@
 # Run by `helm test` in busybox, with nothing but what it has. Needs NODE, SERVICE, WEBSOCKET_PORT, WEBSOCKET_PATH and,
 # where there is RawSocket, RAWSOCKET_PORT. `sleep` holds a connection open until the answer is there.
-if ! wget -q -T 10 -O /dev/null "http://$NODE:8082/health/ready"; then
+if ! timeout 10 wget -q -O /dev/null "http://$NODE:8082/health/ready"; then
   echo "not ready: http://$NODE:8082/health/ready"
   exit 1
 fi
