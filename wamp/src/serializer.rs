@@ -1,6 +1,26 @@
-//! JSON, MessagePack and CBOR: which one a peer speaks, and the limits of what it may send.
+//! JSON, MessagePack and CBOR: which one a peer speaks, the limits of what it may send, and
+//! single values as bytes. Messages are `codec.rs`'s, their arguments `payload.rs`'s.
+
+mod token;
+mod write;
+mod json;
+mod msgpack;
+mod cbor;
+mod transcode;
 
 use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+
+pub(crate) use self::cbor::{CborReader, CborWriter};
+pub(crate) use self::json::{JsonReader, JsonWriter};
+pub(crate) use self::msgpack::{MsgPackReader, MsgPackWriter};
+pub(crate) use self::token::{End, Malformed, Next, Open, Reader, Text, Token};
+pub use self::transcode::TranscodeError;
+pub(crate) use self::transcode::{Builder, NOT_A_KEY, copy};
+pub(crate) use self::write::{Writer, write_entries, write_list, write_map, write_value};
+use crate::value::Value;
 
 /// A serialization format. Spec: "Serializers".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +85,7 @@ impl fmt::Display for Serializer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     max_nesting: u8,
+    max_values: usize,
 }
 
 impl Limits {
@@ -73,17 +94,37 @@ impl Limits {
     /// 128: what widespread JSON parsers take, so that what is forwarded can be read.
     pub const MAX_NESTING: u8 = 128;
 
+    /// Values in the options or details of one message, and in a tree made of its arguments,
+    /// unless [`Self::with_values`] says otherwise.
+    ///
+    /// 65,536: room for lists of ten thousands of sessions. A value in a tree takes 40 bytes
+    /// where one on the wire may take a single byte; this bounds what a message can grow to.
+    pub const DEFAULT_VALUES: usize = 65_536;
+
     /// Lists and maps within one another in one element of a message (the arguments list itself
     /// is the first level), at most [`Self::MAX_NESTING`]; a larger number means that.
-    pub fn with_nesting(max_nesting: u8) -> Self {
+    #[must_use]
+    pub fn with_nesting(self, max_nesting: u8) -> Self {
         Self {
             max_nesting: max_nesting.min(Self::MAX_NESTING),
+            ..self
         }
+    }
+
+    /// Values in the options or details of one message, and in a tree made of its arguments.
+    #[must_use]
+    pub fn with_values(self, max_values: usize) -> Self {
+        Self { max_values, ..self }
     }
 
     /// The levels allowed, 0 to [`Self::MAX_NESTING`].
     pub const fn max_nesting(&self) -> u8 {
         self.max_nesting
+    }
+
+    /// The values allowed.
+    pub const fn max_values(&self) -> usize {
+        self.max_values
     }
 }
 
@@ -91,6 +132,65 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_nesting: Self::MAX_NESTING,
+            max_values: Self::DEFAULT_VALUES,
         }
     }
+}
+
+/// Appends `value`; on failure nothing is appended.
+///
+/// # Errors
+/// JSON has no number that is not finite, and no text of NUL and base64 (which stands for binary
+/// data there).
+pub fn append_value(
+    serializer: Serializer,
+    value: &Value,
+    out: &mut BytesMut,
+) -> Result<(), TranscodeError> {
+    all_or_nothing(out, |out| match serializer {
+        Serializer::Json => write_value::<JsonWriter>(out, value),
+        Serializer::MsgPack => write_value::<MsgPackWriter>(out, value),
+        Serializer::Cbor => write_value::<CborWriter>(out, value),
+    })
+}
+
+/// Reads `bytes`, which must be one value and nothing else.
+///
+/// # Errors
+/// If they are malformed, or are or contain something that [`Value`] does not have (a MessagePack
+/// extension but 0, a CBOR tag, an integer of more than 64 bits, a key that is not a string), or
+/// go beyond `limits`.
+pub fn read_value(
+    serializer: Serializer,
+    bytes: &Bytes,
+    limits: &Limits,
+) -> Result<Value, TranscodeError> {
+    match serializer {
+        Serializer::Json => read_with(JsonReader::new(&utf8(bytes)?), limits),
+        Serializer::MsgPack => read_with(MsgPackReader::new(bytes), limits),
+        Serializer::Cbor => read_with(CborReader::new(bytes), limits),
+    }
+}
+
+fn read_with<'a, R: Reader<'a>>(mut reader: R, limits: &Limits) -> Result<Value, TranscodeError> {
+    let value = Builder::new(limits.max_values).value(&mut reader, limits.max_nesting)?;
+    reader.finish()?;
+    Ok(value)
+}
+
+/// JSON is read from text known to be UTF-8; no copy is made.
+pub(crate) fn utf8(bytes: &Bytes) -> Result<ByteString, Malformed> {
+    ByteString::try_from(bytes.clone()).map_err(|_| match std::str::from_utf8(bytes) {
+        Err(error) => Malformed::new(error.valid_up_to(), token::NOT_UTF8),
+        Ok(_) => Malformed::new(0, token::NOT_UTF8),
+    })
+}
+
+/// Cuts off what was appended if `append` fails.
+pub(crate) fn all_or_nothing<T, E>(
+    out: &mut BytesMut,
+    append: impl FnOnce(&mut BytesMut) -> Result<T, E>,
+) -> Result<T, E> {
+    let before = out.len();
+    append(out).inspect_err(|_| out.truncate(before))
 }

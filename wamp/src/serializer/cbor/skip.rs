@@ -1,0 +1,119 @@
+//! Going past an item without recursion, seeing that it is well-formed.
+
+use smallvec::SmallVec;
+
+use super::{Argument, BREAK, CborReader, Major, Malformed, NOT_UTF8};
+
+/// A container within which the walk is.
+#[derive(Clone, Copy)]
+enum Around {
+    /// Items still to come.
+    Counted(usize),
+    /// A list until the break.
+    List,
+    /// A map until the break, which must not stand between a key and its value.
+    Map { value_next: bool },
+}
+
+impl CborReader<'_> {
+    pub(super) fn skip_item(&mut self, depth: u8) -> Result<(), Malformed> {
+        let depth = usize::from(depth);
+        let mut around = SmallVec::<[Around; 16]>::new();
+        loop {
+            let begins = self.at;
+            if let Some(container) = self.skip_head(depth)? {
+                if around.len() >= depth {
+                    return Err(Malformed::too_deep(begins));
+                }
+                around.push(container);
+            }
+            loop {
+                match around.last_mut() {
+                    None => return Ok(()),
+                    Some(Around::Counted(left)) if *left > 0 => {
+                        *left -= 1;
+                        break;
+                    }
+                    Some(Around::Counted(_)) => {}
+                    Some(Around::List) => {
+                        if !self.at_break() {
+                            break;
+                        }
+                    }
+                    Some(Around::Map { value_next }) => {
+                        if *value_next || !self.at_break() {
+                            *value_next = !*value_next;
+                            break;
+                        }
+                    }
+                }
+                around.pop();
+            }
+        }
+    }
+
+    /// Takes the break if it comes next.
+    fn at_break(&mut self) -> bool {
+        let found = self.bytes.get(self.at) == Some(&BREAK);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Takes an item with its tags; of a container only the head, unless it is empty.
+    fn skip_head(&mut self, depth: usize) -> Result<Option<Around>, Malformed> {
+        let begins = self.at;
+        let mut tags = 0;
+        loop {
+            let (major, argument) = self.head()?;
+            let container = match (major, argument) {
+                (Major::Tag, _) => {
+                    // Whoever reads it may do so by recursion: tags nest as containers do.
+                    tags += 1;
+                    if tags > depth {
+                        return Err(Malformed::too_deep(begins));
+                    }
+                    continue;
+                }
+                (Major::Unsigned | Major::Negative, _) => return Ok(None),
+                (Major::Text, _) => return self.skip_text(argument).map(|()| None),
+                (Major::Binary, _) => return self.skip_binary(argument).map(|()| None),
+                (Major::Simple, _) => return self.simple(argument).map(|_| None),
+                (Major::List, Argument::Number(items, _)) => {
+                    Around::Counted(self.plausible(items, 1)?)
+                }
+                (Major::Map, Argument::Number(entries, _)) => {
+                    Around::Counted(self.plausible(entries, 2)? * 2)
+                }
+                (Major::List, Argument::Indefinite) => Around::List,
+                (Major::Map, Argument::Indefinite) => Around::Map { value_next: false },
+            };
+            let empty = matches!(container, Around::Counted(0));
+            return Ok((!empty).then_some(container));
+        }
+    }
+
+    fn skip_text(&mut self, argument: Argument) -> Result<(), Malformed> {
+        let begins = self.at;
+        let check = |bytes| match std::str::from_utf8(bytes) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Malformed::new(begins, NOT_UTF8)),
+        };
+        match argument {
+            Argument::Number(length, _) => check(self.slice(length)?),
+            Argument::Indefinite => {
+                while let Some(chunk) = self.chunk(Major::Text)? {
+                    check(chunk)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn skip_binary(&mut self, argument: Argument) -> Result<(), Malformed> {
+        match argument {
+            Argument::Number(length, _) => drop(self.slice(length)?),
+            Argument::Indefinite => while self.chunk(Major::Binary)?.is_some() {},
+        }
+        Ok(())
+    }
+}
