@@ -12,3 +12,6 @@
 mod harness; // a node to talk to, and foreign programs that talk to it
 mod foreign_clients; // Autobahn and Wampy do what their users do
 mod crossbar_page; // Crossbar's page on event history, taken at its word
+mod earthquakes; // a real data set, a late client, and a node that is killed under both
+mod tour; // the programs of the README's five minutes
+mod clean_stop; // SIGTERM: nothing is lost, everybody is told

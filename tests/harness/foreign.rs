@@ -70,7 +70,12 @@ impl Program {
     }
 
     /// Waits for a good end, and gives the JSON lines that the program printed.
-    pub(crate) fn succeeds(mut self) -> Vec<Value> {
+    pub(crate) fn succeeds(self) -> Vec<Value> {
+        json_lines(&self.says())
+    }
+
+    /// Waits for a good end, and gives what the program printed.
+    pub(crate) fn says(mut self) -> String {
         let status = self.ended();
         assert!(
             status.success(),
@@ -78,25 +83,14 @@ impl Program {
             self.name,
             self.said()
         );
-        self.lines()
-    }
-
-    /// The JSON lines that the program has printed so far; other lines are for people.
-    pub(crate) fn lines(&self) -> Vec<Value> {
-        let text = self.read("stdout");
-        // A last line without its end is still being written.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
+        self.read("stdout")
     }
 
     /// The first printed JSON line that `is_it` accepts; fails if the program ends without it.
     pub(crate) fn prints(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let found = deadline::poll(PROGRAM_TIME, || {
             let over = self.child.try_wait().expect("it is our child").is_some();
-            let line = self.lines().into_iter().find(&is_it);
+            let line = json_lines(&self.read("stdout")).into_iter().find(&is_it);
             (line.is_some() || over).then_some(line)
         });
         found
@@ -135,6 +129,16 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The lines that are JSON; other lines are for people. A last line without its end is still
+/// being written and does not count.
+fn json_lines(text: &str) -> Vec<Value> {
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
 }
 
 /// Installs on the first call; afterwards, and in other test processes, it is there.
