@@ -13,13 +13,17 @@ use std::fmt;
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
-pub(crate) use self::cbor::{CborReader, CborWriter};
-pub(crate) use self::json::{JsonReader, JsonWriter};
-pub(crate) use self::msgpack::{MsgPackReader, MsgPackWriter};
+pub(crate) use self::cbor::CborReader;
+pub use self::cbor::CborWriter;
+pub(crate) use self::json::JsonReader;
+pub use self::json::JsonWriter;
+pub(crate) use self::msgpack::MsgPackReader;
+pub use self::msgpack::MsgPackWriter;
 pub(crate) use self::token::{End, Malformed, Next, Open, Reader, Text, Token};
 pub use self::transcode::TranscodeError;
 pub(crate) use self::transcode::{Builder, NOT_A_KEY, copy};
-pub(crate) use self::write::{Writer, write_entries, write_list, write_map, write_value};
+pub use self::write::Writer;
+pub(crate) use self::write::{write_entries, write_list, write_map, write_value};
 use crate::value::Value;
 
 /// A serialization format. Spec: "Serializers".

@@ -268,7 +268,7 @@ impl<'a> Reader<'a> for CborReader<'a> {
 }
 
 /// Writes the shortest head of everything; doubles as doubles.
-pub(crate) enum CborWriter {}
+pub enum CborWriter {}
 
 fn put(out: &mut BytesMut, major: Major, number: u64) {
     let major = (major as u8) << 5;

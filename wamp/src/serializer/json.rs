@@ -257,7 +257,7 @@ impl<'a> Reader<'a> for JsonReader<'a> {
 }
 
 /// Writes JSON without whitespace.
-pub(crate) enum JsonWriter {}
+pub enum JsonWriter {}
 
 impl Writer for JsonWriter {
     const SERIALIZER: Serializer = Serializer::Json;

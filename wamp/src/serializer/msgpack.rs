@@ -237,7 +237,7 @@ impl<'a> Reader<'a> for MsgPackReader<'a> {
 }
 
 /// Writes the shortest form of everything; doubles as doubles.
-pub(crate) enum MsgPackWriter {}
+pub enum MsgPackWriter {}
 
 /// A head of one byte with a big-endian length or number of `N` bytes.
 fn put<const N: usize>(out: &mut BytesMut, first: u8, rest: [u8; N]) {

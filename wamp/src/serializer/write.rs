@@ -9,25 +9,43 @@ use crate::value::{Dict, Integer, Value};
 ///
 /// A list is `begin_list`, for each item `separate` and the item, `end_list`; a map is
 /// `begin_map`, for each entry `separate`, `key` and the value, `end_map`.
-pub(crate) trait Writer {
+pub trait Writer {
+    /// Which format.
     const SERIALIZER: Serializer;
     /// Whether the lengths of containers are written.
     const COUNTS: bool;
 
+    /// Null.
     fn null(out: &mut BytesMut);
+    /// True or false.
     fn bool(out: &mut BytesMut, bool: bool);
+    /// An integer from 0 on.
     fn unsigned(out: &mut BytesMut, number: u64);
+    /// An integer.
     fn integer(out: &mut BytesMut, number: Integer);
-    /// Fails with what it is if the format has no such number.
+    /// A number with a fraction, or one that is to stay a float without.
+    ///
+    /// # Errors
+    /// What it is, if the format has no such number.
     fn float(out: &mut BytesMut, number: f64) -> Result<(), &'static str>;
-    /// Fails with what it is if it would be read as something else.
+    /// A text.
+    ///
+    /// # Errors
+    /// What it is, if it would be read as something else.
     fn text(out: &mut BytesMut, text: &str) -> Result<(), &'static str>;
+    /// Bytes.
     fn binary(out: &mut BytesMut, bytes: &[u8]);
+    /// The begin of a list of so many items.
     fn begin_list(out: &mut BytesMut, items: usize);
+    /// Its end.
     fn end_list(out: &mut BytesMut);
+    /// The begin of a map of so many entries.
     fn begin_map(out: &mut BytesMut, entries: usize);
+    /// Its end.
     fn end_map(out: &mut BytesMut);
+    /// What stands before an item or entry, `first` or not.
     fn separate(out: &mut BytesMut, first: bool);
+    /// The key of an entry, with what stands behind it.
     fn key(out: &mut BytesMut, key: &str);
 }
 
