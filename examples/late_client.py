@@ -31,7 +31,7 @@ class Kept:
         self.events = []
         if os.path.exists(path):
             with open(path, encoding="utf-8") as file:
-                self.events = [json.loads(line) for line in file]
+                self.events = [json.loads(line) for line in file if line.endswith("\n")]
 
     def add(self, events):
         self.events += events
