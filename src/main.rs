@@ -1,2 +1,7 @@
-//! The node.
-fn main() {}
+//! The program `rewamp`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rewamp::cli::main()
+}

@@ -1,0 +1,122 @@
+//! The command line: which command, with what. Each command returns its exit code; nothing below
+//! this layer ends the process.
+
+mod start; //  runs the node
+mod check; //  names what is wrong with a configuration
+mod show; //   prints the configuration that holds
+mod init; //   writes one to begin with
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::finding::Findings;
+use crate::config::{self, Draft, Sources};
+
+/// A WAMP router that remembers.
+#[derive(Debug, Parser)]
+#[command(name = "rewamp", version, about, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the node until SIGTERM or SIGINT
+    Start(start::Start),
+    /// Name everything that is wrong with a configuration
+    Check(Location),
+    /// Print the configuration that holds, as JSON, secrets masked
+    Config(show::Show),
+    /// Write a configuration to begin with
+    Init(init::Init),
+    /// Print the version
+    Version,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, Args)]
+struct Location {
+    /// Configuration file, JSON or YAML (by the name's end)
+    #[arg(long, value_name = "FILE", env = "CROSSBAR_CONFIG")]
+    config: Option<PathBuf>,
+    /// Node directory; `.crossbar` if the working folder has it
+    #[arg(long, value_name = "DIR", env = "CROSSBAR_DIR")]
+    cbdir: Option<PathBuf>,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Level {
+    None,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 the configuration has faults or cannot be read, 2 wrong command line,
+3 the node could not start or stopped on its own";
+
+/// The configuration has faults, or cannot be read. Clap itself ends with 2.
+const FAULTS: u8 = 1;
+/// The node could not start, or stopped on its own.
+const FAILED: u8 = 3;
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Start(start) => start.run(),
+        Command::Check(location) => check::run(&location),
+        Command::Config(show) => show.run(),
+        Command::Init(init) => init.run(),
+        Command::Version => version(),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        // Whoever reads our output (`| head`) may stop reading.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "rewamp: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn version() -> io::Result<u8> {
+    writeln!(io::stdout(), "rewamp {}", env!("CARGO_PKG_VERSION"))?;
+    Ok(0)
+}
+
+/// Reads the configuration; an error is told and becomes the exit code.
+fn read(location: &Location, level: Option<Level>) -> io::Result<Result<Draft, u8>> {
+    match Draft::read(&sources(location, level)?) {
+        Ok(draft) => Ok(Ok(draft)),
+        Err(error) => {
+            writeln!(io::stderr(), "fault: {error}")?;
+            Ok(Err(FAULTS))
+        }
+    }
+}
+
+fn sources(location: &Location, level: Option<Level>) -> io::Result<Sources> {
+    let level = level.and_then(|level| level.to_possible_value());
+    config::sources(
+        location.config.clone(),
+        location.cbdir.clone(),
+        level.map(|level| level.get_name().to_owned()),
+    )
+}
+
+/// One line a finding.
+fn tell(findings: &Findings, out: &mut impl io::Write) -> io::Result<()> {
+    for finding in findings {
+        writeln!(out, "{finding}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! Compares a configuration with the table of keys: unknown keys, wrong types, values out of
+//! range, missing keys, parts that are not built. Finds all of them in one walk. What no single
+//! key shows (duplicates, references) is for `rules.rs`.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+use super::finding::{Findings, describe, describe_type, suggest};
+use super::keys::{Key, Kind, MapKeys, Section, Support, Tagged, Text, WHOLE};
+use super::path::Path;
+use super::tree::{MASK, environment_name};
+
+/// All findings of a whole configuration.
+pub fn check(tree: &Value) -> Findings {
+    let mut findings = Findings::default();
+    check_value(&WHOLE, tree, &Path::root(), &mut findings);
+    findings
+}
+
+/// Adds what is wrong with one value.
+pub fn check_value(kind: &'static Kind, value: &Value, path: &Path, findings: &mut Findings) {
+    match (kind, value) {
+        (Kind::Opaque, _) | (Kind::Bool, Value::Bool(_)) | (Kind::OrNull(_), Value::Null) => {}
+        (Kind::OrNull(kind), _) => check_value(kind, value, path, findings),
+        (Kind::Integer { min, max, .. }, Value::Number(number))
+            if number
+                .as_u64()
+                .is_some_and(|number| (*min..=*max).contains(&number)) => {}
+        (Kind::Text(text), Value::String(written)) if text_fits(*text, written) => {}
+        (Kind::Choice(words), Value::String(written)) if words.contains(&written.as_str()) => {}
+        (Kind::Choice(words), Value::String(written)) => {
+            let mut allowed = allowed(kind);
+            if let Some(near) = suggest(written, words.iter().copied()) {
+                let _ = write!(allowed, "; did you mean `{near}`?");
+            }
+            findings.refuse(path, describe(value), allowed);
+        }
+        (Kind::Port, Value::Number(number))
+            if number
+                .as_u64()
+                .is_some_and(|port| (1..=65_535).contains(&port)) => {}
+        (Kind::Port, Value::String(text)) if port_variable(text).is_some() => {}
+        (Kind::Secrets, _) => check_secrets(value, path, findings),
+        (Kind::Object(section), Value::Object(map)) => {
+            check_keys(section, map, path, findings);
+        }
+        (Kind::Tagged(tagged), Value::Object(map)) => check_tagged(tagged, map, path, findings),
+        (Kind::List(kind), Value::Array(items)) => {
+            for (index, item) in items.iter().enumerate() {
+                check_value(kind, item, &path.index(index), findings);
+            }
+        }
+        (Kind::Map(keys, kind), Value::Object(map)) => {
+            for (key, item) in map {
+                check_map_key(*keys, key, path, findings);
+                check_value(kind, item, &path.key(key), findings);
+            }
+        }
+        _ => findings.refuse(path, describe(value), allowed(kind)),
+    }
+}
+
+/// An object whose keys are known: each of them, those missing, and those that nobody knows.
+fn check_keys(
+    section: &'static Section,
+    map: &Map<String, Value>,
+    path: &Path,
+    findings: &mut Findings,
+) {
+    for (name, value) in map {
+        match section.key(name) {
+            Some(key) => check_key(key, value, &path.key(name), findings),
+            None => unknown(section, name, path, findings),
+        }
+    }
+    for key in section.keys {
+        let spellings = std::iter::once(&key.name).chain(key.aliases);
+        let written: Vec<&str> = spellings
+            .copied()
+            .filter(|name| map.contains_key(*name))
+            .collect();
+        match written.as_slice() {
+            [] if key.required => {
+                findings.fault(
+                    &path.key(key.name),
+                    format!("missing; allowed: {}", allowed(&key.kind)),
+                );
+            }
+            [first, second, ..] => {
+                let text = format!("`{first}` and `{second}` are the same key; leave one");
+                findings.fault(&path.key(second), text);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// One known key. What is of the wrong type is not also named as not built.
+fn check_key(key: &'static Key, value: &Value, path: &Path, findings: &mut Findings) {
+    let before = findings.iter().len();
+    check_value(&key.kind, value, path, findings);
+    if findings.iter().len() > before {
+        return;
+    }
+    let Support::Unbuilt { stops, unless, why } = key.support else {
+        return;
+    };
+    let asks_for_nothing = unless
+        .iter()
+        .any(|json| serde_json::from_str::<Value>(json).is_ok_and(|harmless| &harmless == value));
+    if !asks_for_nothing {
+        unbuilt(stops, why, path, findings);
+    }
+}
+
+fn check_tagged(
+    tagged: &'static Tagged,
+    map: &Map<String, Value>,
+    path: &Path,
+    findings: &mut Findings,
+) {
+    let at = path.key("type");
+    let names = || tagged.tags.iter().map(|tag| tag.name);
+    let written = match map.get("type") {
+        Some(Value::String(written)) => written,
+        Some(other) => return findings.refuse(&at, describe(other), one_of(names())),
+        None => return findings.fault(&at, format!("missing; allowed: {}", one_of(names()))),
+    };
+    let Some(tag) = tagged.tag(written) else {
+        let mut allowed = one_of(names());
+        if let Some(near) = suggest(written, names()) {
+            let _ = write!(allowed, "; did you mean `{near}`?");
+        }
+        return findings.refuse(&at, format!("{} {written:?}", tagged.what), allowed);
+    };
+    if let Support::Unbuilt { stops, why, .. } = tag.support {
+        let what = format!("{} `{}`: {why}", tagged.what, tag.name);
+        return unbuilt(stops, &what, path, findings);
+    }
+    let mut keys = map.clone();
+    keys.remove("type");
+    check_keys(tag.section, &keys, path, findings);
+}
+
+fn unbuilt(stops: bool, why: &str, path: &Path, findings: &mut Findings) {
+    if stops {
+        findings.fault(path, format!("not built, and not to be left out: {why}"));
+    } else {
+        findings.warn(path, format!("not built: {why}"));
+    }
+}
+
+fn unknown(section: &'static Section, name: &str, path: &Path, findings: &mut Findings) {
+    let known = || section.keys.iter().map(|key| key.name);
+    let text = match suggest(name, known()) {
+        Some(near) => format!("unknown key; did you mean `{near}`?"),
+        None => format!("unknown key; allowed: {}", one_of(known())),
+    };
+    findings.fault(&path.key(name), text);
+}
+
+/// A secret in one of its forms; the text itself never becomes part of a finding.
+fn check_secrets(value: &Value, path: &Path, findings: &mut Findings) {
+    match value {
+        Value::Array(items) if items.is_empty() || items.len() > 2 => {
+            findings.refuse(path, describe(value), "one secret or a list of two");
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                check_secret(item, &path.index(index), findings);
+            }
+        }
+        _ => check_secret(value, path, findings),
+    }
+}
+
+fn check_secret(value: &Value, path: &Path, findings: &mut Findings) {
+    match value {
+        Value::String(text) if text == MASK => {
+            let allowed = "the secret itself; this is how a printed configuration hides it";
+            findings.refuse(path, format!("{MASK:?}"), allowed);
+        }
+        Value::String(text) if text.is_empty() => {
+            findings.refuse(path, "empty text", "at least one character");
+        }
+        Value::String(_) => {}
+        Value::Object(map) if is_file_reference(map) => {}
+        _ => findings.refuse(path, describe_type(value), allowed(&Kind::Secrets)),
+    }
+}
+
+/// `{"file": "…"}` and nothing else.
+fn is_file_reference(map: &Map<String, Value>) -> bool {
+    map.len() == 1 && matches!(map.get("file"), Some(Value::String(file)) if !file.is_empty())
+}
+
+fn check_map_key(keys: MapKeys, key: &str, path: &Path, findings: &mut Findings) {
+    let fits = match keys {
+        MapKeys::Some => !key.is_empty(),
+        MapKeys::WebPath => key == "/" || super::path::is_word(key),
+    };
+    if !fits {
+        let allowed = match keys {
+            MapKeys::Some => "at least one character",
+            MapKeys::WebPath => {
+                "one component of the path, of letters, digits, `_` and `-`, without slashes, or \
+                 `/`"
+            }
+        };
+        findings.refuse(&path.key(key), format!("key {key:?}"), allowed);
+    }
+}
+
+fn text_fits(text: Text, written: &str) -> bool {
+    match text {
+        Text::Any => true,
+        Text::Some => !written.is_empty(),
+        Text::Id => {
+            let rest = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+            (3..=64).contains(&written.len())
+                && written.starts_with(|c: char| c.is_ascii_lowercase())
+                && written.bytes().all(rest)
+        }
+    }
+}
+
+/// `NAME` of `$NAME` or `${NAME}`.
+pub fn port_variable(text: &str) -> Option<&str> {
+    environment_name(text)
+        .or_else(|| text.strip_prefix('$'))
+        .filter(|name| {
+            !name.starts_with(|c: char| c.is_ascii_digit())
+                && !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        })
+}
+
+/// What a kind allows, in words.
+pub fn allowed(kind: &Kind) -> String {
+    match kind {
+        Kind::Bool => String::from("true or false"),
+        Kind::Integer {
+            min,
+            max,
+            unit,
+            hint,
+        } => {
+            let mut text = match (*min, *max) {
+                (min, u64::MAX) => format!("an integer from {min}"),
+                (min, max) if min == max => format!("{min}"),
+                (min, max) => format!("an integer from {min} to {max}"),
+            };
+            if !unit.is_empty() {
+                let _ = write!(text, " ({unit})");
+            }
+            if !hint.is_empty() {
+                let _ = write!(text, "; {hint}");
+            }
+            text
+        }
+        Kind::Text(Text::Any) => String::from("text"),
+        Kind::Text(Text::Some) => String::from("text of at least one character"),
+        Kind::Text(Text::Id) => String::from(
+            "text of 3 to 64 lower-case letters, digits and `_` that begins with a letter",
+        ),
+        Kind::Choice(words) => one_of(words.iter().copied()),
+        Kind::Port => String::from("an integer from 1 to 65535, or \"$NAME\" of the environment"),
+        Kind::Secrets => String::from(
+            "text, \"${NAME}\" of the environment, {\"file\": \"…\"}, or a list of two of them",
+        ),
+        Kind::Object(_) | Kind::Map(..) => String::from("an object"),
+        Kind::Tagged(tagged) => {
+            let types = one_of(tagged.tags.iter().map(|tag| tag.name));
+            let mut text = format!("an object with `type` {types}");
+            if !tagged.hint.is_empty() {
+                let _ = write!(text, "; {}", tagged.hint);
+            }
+            text
+        }
+        Kind::List(_) => String::from("a list"),
+        Kind::OrNull(kind) => format!("{}, or null", allowed(kind)),
+        Kind::Opaque => String::from("anything"),
+    }
+}
+
+/// `a`, `b` or `c`, each in backquotes.
+fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::from("nothing"),
+    }
+}

@@ -1,0 +1,193 @@
+//! Rows of the table: event history.
+
+use super::realm::MATCH;
+use super::{Key, Kind, Section, Tag, Tagged, Text, integer};
+
+/// The engines.
+pub(super) static STORE: Tagged = Tagged {
+    what: "store",
+    hint: "one store a realm; a list of stores is not built",
+    tags: &[
+        Tag::new("sled", &SLED_STORE),
+        Tag::new("memory", &MEMORY_STORE),
+        Tag::stops("cfxdb", "not built yet; `sled` keeps the history on disk"),
+    ],
+};
+
+/// On disk.
+static SLED_STORE: Section = Section {
+    title: "Store on disk",
+    at: "workers[].realms[].store",
+    about: "",
+    keys: &[
+        Key::new(
+            "path",
+            Kind::Text(Text::Some),
+            "Folder of the store; relative to the folder of the configuration file, or to \
+             `--cbdir`; missing parents are made",
+        )
+        .required(),
+        Key::new(
+            "maxsize",
+            Kind::Integer {
+                min: 5_242_880,
+                max: 1 << 50,
+                unit: "bytes",
+                hint: "a sled store drops whole segments and needs room for some; type `cfxdb`, \
+                       not built yet, is for smaller ones",
+            },
+            "Size of the store on disk; when full, the oldest events are dropped",
+        )
+        .default("10485760"),
+        Key::new(
+            "buffertime",
+            integer(0, 3_600_000, "ms"),
+            "How long events are collected for one transaction; a waiting acknowledgement cuts it \
+             short",
+        )
+        .aliases(&["buffer-flush"])
+        .default("200"),
+        Key::new(
+            "maxbuffer",
+            integer(1, 1 << 24, "events"),
+            "How many events are collected at most",
+        )
+        .aliases(&["max-buffer"])
+        .default("10000"),
+        Key::new(
+            "maxbuffer-bytes",
+            integer(65_536, 1 << 40, "bytes"),
+            "How many bytes of events are collected at most",
+        )
+        .default("67108864"),
+        Key::new(
+            "sync",
+            Kind::Bool,
+            "Whether a transaction is on disk before publishers get their acknowledgement; without \
+             it, a power cut loses acknowledged events",
+        )
+        .default("true"),
+        READONLY,
+        FULL,
+        Key::new(
+            "limit",
+            integer(1, u64::MAX, "events"),
+            "How many events each filter keeps, unless it says itself; without it, `maxsize` alone \
+             bounds",
+        ),
+        FILTERS,
+        CALL_QUEUE,
+    ],
+};
+
+/// In memory: gone with the process.
+static MEMORY_STORE: Section = Section {
+    title: "Store in memory",
+    at: "workers[].realms[].store",
+    about: "The history ends with the process.",
+    keys: &[
+        Key::new(
+            "limit",
+            integer(1, u64::MAX, "events"),
+            "How many events each filter keeps, unless it says itself",
+        )
+        .default("100"),
+        Key::new(
+            "maxsize",
+            integer(131_072, 1 << 50, "bytes"),
+            "Memory for events; when full, the oldest events are dropped",
+        )
+        .default("268435456"),
+        READONLY,
+        FULL,
+        FILTERS,
+        Key::new("path", Kind::Opaque, "Folder of the store").warns(&[], NO_DISK),
+        Key::new("buffertime", Kind::Opaque, "How long events are collected")
+            .aliases(&["buffer-flush"])
+            .warns(&[], NO_DISK),
+        Key::new(
+            "maxbuffer",
+            Kind::Opaque,
+            "How many events are collected at most",
+        )
+        .aliases(&["max-buffer"])
+        .warns(&[], NO_DISK),
+        Key::new(
+            "maxbuffer-bytes",
+            Kind::Opaque,
+            "How many bytes are collected at most",
+        )
+        .warns(&[], NO_DISK),
+        Key::new(
+            "sync",
+            Kind::Bool,
+            "Whether acknowledged events are on disk",
+        )
+        .warns(&["false"], NO_DISK),
+        CALL_QUEUE,
+    ],
+};
+
+/// Which events are kept.
+static FILTER: Section = Section {
+    title: "Filter",
+    at: "workers[].realms[].store.event-history[]",
+    about: "An event is kept once, however many filters match its topic. A filter has a \
+            subscription ID that stays the same for the life of the store.",
+    keys: &[
+        Key::new("uri", Kind::Text(Text::Any), "Topic or pattern").required(),
+        Key::new("match", MATCH, "How `uri` is compared").default("\"exact\""),
+        Key::new(
+            "limit",
+            integer(1, u64::MAX, "events"),
+            "How many events it keeps",
+        ),
+        Key::new("max-age", Kind::Opaque, "How long it keeps events").stops(
+            &[],
+            "not built yet; `limit` and `maxsize` bound the history",
+        ),
+        Key::new(
+            "limit-per-topic",
+            Kind::Opaque,
+            "How many events it keeps of each topic",
+        )
+        .stops(
+            &[],
+            "not built yet; `limit` and `maxsize` bound the history",
+        ),
+    ],
+};
+
+static FILTER_KIND: Kind = Kind::Object(&FILTER);
+
+const READONLY: Key = Key::new(
+    "readonly",
+    Kind::Bool,
+    "Serves the history and adds nothing",
+)
+.default("false")
+.stops(&["false"], "not built yet");
+
+const FULL: Key = Key::new(
+    "full",
+    Kind::Choice(&["drop-oldest", "refuse"]),
+    "At `maxsize`: `drop-oldest` makes room",
+)
+.default("\"drop-oldest\"")
+.stops(&["\"drop-oldest\""], "`refuse` is not there yet");
+
+const FILTERS: Key = Key::new(
+    "event-history",
+    Kind::List(&FILTER_KIND),
+    "Which events are kept",
+)
+.default("[]");
+
+const CALL_QUEUE: Key = Key::new(
+    "call-queue",
+    Kind::Opaque,
+    "Calls that wait for a busy callee",
+)
+.warns(&["[]"], "calls are not queued");
+
+const NO_DISK: &str = "has no effect: a store in memory writes nothing";

@@ -1,0 +1,6 @@
+//! The node: command line, configuration, listeners, admin endpoint. Everything here is about
+//! processes, files and sockets; how a message is routed is known to `rewamp-actors` alone.
+
+pub mod cli; //    what the user asked for
+pub mod config; // what the node shall be
+pub mod node; //   the running node

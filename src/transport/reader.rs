@@ -1,0 +1,162 @@
+//! What a client sends, as the session gets it: one read becomes one batch of whole messages.
+//! Asks the outbox before every read, so that a client that does not keep up with what it asks for
+//! is pushed back by TCP. Knows no framing: a [`Decode`] does.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use log::debug;
+use rewamp_actors::session::Inbound;
+use rewamp_actors::session::outbox::{Outbox, Readable};
+use tokio::io::AsyncRead;
+
+use super::socket::ReadBlock;
+use super::writer::Farewell;
+
+/// Tells messages apart in a stream of bytes.
+pub(super) trait Decode: Unpin + 'static {
+    /// Moves whole messages from the front of `read` into `batch`, and leaves the beginning of the
+    /// next one.
+    ///
+    /// # Errors
+    /// The client breaks the rules of the transport. What is in `batch` by then still counts.
+    fn decode(&mut self, read: &mut BytesMut, batch: &mut Batch) -> Result<(), Fault>;
+}
+
+/// What one read brought.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Whole messages, without what the transport puts around them.
+    pub(super) messages: Vec<Bytes>,
+    /// Frames that the transport itself answers with.
+    pub(super) answers: BytesMut,
+    /// How many frames those are.
+    pub(super) answered: u32,
+    /// The client wants to end, and gets this as the last bytes.
+    pub(super) closed: Option<Bytes>,
+}
+
+/// A client breaks the rules of its transport.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// What is wrong and what is allowed.
+    pub(super) text: String,
+    /// The last bytes to the client, which tell it why; empty where the transport has no such
+    /// thing.
+    pub(super) farewell: Bytes,
+}
+
+/// See the head of this file.
+pub(super) struct Reader<R, D> {
+    socket: R,
+    decoder: D,
+    outbox: Arc<Outbox>,
+    farewell: Farewell,
+    block: ReadBlock,
+    partial: BytesMut,
+    /// Whether `partial` may hold whole messages before anything is read.
+    unseen: bool,
+    state: State,
+}
+
+enum State {
+    Reading,
+    Faulty(Fault),
+    Ended,
+}
+
+impl<R, D> Reader<R, D> {
+    /// Reads from `socket`, beginning with `already`, which was read before.
+    pub(super) fn new(
+        socket: R,
+        decoder: D,
+        already: BytesMut,
+        outbox: &Arc<Outbox>,
+        farewell: &Farewell,
+        block: &ReadBlock,
+    ) -> Self {
+        Self {
+            socket,
+            decoder,
+            outbox: Arc::clone(outbox),
+            farewell: farewell.clone(),
+            block: block.clone(),
+            unseen: !already.is_empty(),
+            // An empty buffer of the handshake would be kept for the life of the connection.
+            partial: if already.is_empty() { BytesMut::new() } else { already },
+            state: State::Reading,
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin, D: Decode> Reader<R, D> {
+    /// The next bytes; false at the end of the stream.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        match ready!(self.block.poll_read(&mut self.socket, cx, &mut self.partial)) {
+            Ok(0) if self.partial.is_empty() => Poll::Ready(false),
+            Ok(0) => {
+                debug!(bytes = self.partial.len(); "a client left in the middle of a message");
+                Poll::Ready(false)
+            }
+            Ok(_) => {
+                self.farewell.heard();
+                Poll::Ready(true)
+            }
+            Err(error) => {
+                debug!(error:%; "a connection broke");
+                Poll::Ready(false)
+            }
+        }
+    }
+
+    /// What is whole in the bytes read so far.
+    fn take_batch(&mut self) -> Vec<Bytes> {
+        let mut batch = Batch::default();
+        let decoded = self.decoder.decode(&mut self.partial, &mut batch);
+        ReadBlock::keep_apart(&mut self.partial);
+        if batch.answered > 0 {
+            self.outbox.answer(&batch.answers, batch.answered);
+            self.outbox.wake();
+        }
+        if let Err(fault) = decoded {
+            self.state = State::Faulty(fault);
+        } else if let Some(farewell) = batch.closed {
+            self.farewell.set(farewell);
+            self.state = State::Ended;
+        }
+        batch.messages
+    }
+}
+
+impl<R: AsyncRead + Unpin, D: Decode> Stream for Reader<R, D> {
+    type Item = Inbound;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
+        let this = self.get_mut();
+        loop {
+            if !matches!(this.state, State::Reading) {
+                return Poll::Ready(match std::mem::replace(&mut this.state, State::Ended) {
+                    State::Faulty(fault) => {
+                        this.farewell.set(fault.farewell);
+                        Some(Inbound::Fault(fault.text))
+                    }
+                    State::Reading | State::Ended => None,
+                });
+            }
+            if ready!(this.outbox.poll_readable(cx)) == Readable::Closed {
+                return Poll::Ready(None);
+            }
+            if !std::mem::take(&mut this.unseen) && !ready!(this.poll_bytes(cx)) {
+                this.state = State::Ended;
+                continue;
+            }
+            let messages = this.take_batch();
+            if !messages.is_empty() {
+                return Poll::Ready(Some(Inbound::Frames(messages)));
+            }
+        }
+    }
+}
