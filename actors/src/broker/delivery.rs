@@ -1,0 +1,126 @@
+//! Delivery: how frames reach outboxes, what happens to a receiver that does not keep up, and who
+//! is to be woken at the end of a batch. One place, for the Broker's EVENTs and the Dealer's
+//! INVOCATIONs and RESULTs alike.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use log::info;
+
+use crate::metrics::{Id, RealmMetrics};
+use crate::realm::member::Member;
+use crate::session::outbox::{Outbox, Push};
+
+/// What to do with a receiver whose outbox is full; realm setting `rewamp.slow_consumer`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SlowConsumer {
+    /// End its connection at once: it will come back and can ask for what it missed.
+    #[default]
+    Disconnect,
+    /// Drop EVENTs for it, counted in `rewamp_dropped_events_total`.
+    Drop,
+}
+
+/// See the head of this file.
+pub struct Delivery {
+    policy: SlowConsumer,
+    metrics: RealmMetrics,
+    dirty: Vec<Arc<Outbox>>,
+    delivered: u64,
+}
+
+impl Delivery {
+    /// Nothing under way yet.
+    #[must_use]
+    pub fn new(policy: SlowConsumer, metrics: RealmMetrics) -> Self {
+        Self {
+            policy,
+            metrics,
+            dirty: Vec::new(),
+            delivered: 0,
+        }
+    }
+
+    /// Hands a run of `events` EVENTs to a receiver.
+    pub fn events(&mut self, member: &Rc<Member>, frames: &Bytes, events: u32) {
+        match member.outbox.push(frames, events) {
+            Push::Queued => self.queued(member, events),
+            Push::Full => self.too_slow(member, events),
+            Push::Closed => {}
+        }
+    }
+
+    /// As [`Delivery::events`], for frames in a buffer that is used again.
+    pub fn copied_events(&mut self, member: &Rc<Member>, frames: &[u8], events: u32) {
+        match member.outbox.push_copy(frames, events) {
+            Push::Queued => self.queued(member, events),
+            Push::Full => self.too_slow(member, events),
+            Push::Closed => {}
+        }
+    }
+
+    /// Hands over a message that another session caused and that must not get lost, an INVOCATION
+    /// or a RESULT: a receiver with no room for it is cut under either policy, since what waits
+    /// for the message would wait for ever.
+    pub fn message(&mut self, member: &Rc<Member>, frame: &[u8]) -> Push {
+        let push = member.outbox.push_copy(frame, 1);
+        match push {
+            Push::Queued => self.dirty(&member.outbox),
+            Push::Full => self.cut(member),
+            Push::Closed => {}
+        }
+        push
+    }
+
+    /// Answers something that this client asked for.
+    pub fn answer(&mut self, outbox: &Arc<Outbox>, frame: &[u8]) {
+        outbox.answer(frame, 1);
+        self.dirty(outbox);
+    }
+
+    /// Counts receivers whose serializer cannot express an event: they do not get it.
+    pub fn untranscodable(&self, receivers: usize) {
+        self.metrics
+            .count(Id::UntranscodableEvents, receivers as u64);
+    }
+
+    /// Counts receivers whose message limit is below an event: they do not get it.
+    pub fn oversize(&self, receivers: usize) {
+        self.metrics.count(Id::OversizeEvents, receivers as u64);
+    }
+
+    /// Has this outbox woken at the end of the batch.
+    pub fn dirty(&mut self, outbox: &Arc<Outbox>) {
+        if outbox.mark_dirty() {
+            self.dirty.push(Arc::clone(outbox));
+        }
+    }
+
+    /// The end of a batch: every receiver that got something is woken, once.
+    pub fn wake(&mut self) {
+        self.metrics
+            .count(Id::Deliveries, std::mem::take(&mut self.delivered));
+        self.dirty.drain(..).for_each(|outbox| outbox.wake());
+    }
+
+    fn queued(&mut self, member: &Rc<Member>, events: u32) {
+        self.delivered += u64::from(events);
+        self.dirty(&member.outbox);
+    }
+
+    fn too_slow(&mut self, member: &Rc<Member>, events: u32) {
+        match self.policy {
+            SlowConsumer::Disconnect => self.cut(member),
+            SlowConsumer::Drop => self.metrics.count(Id::DroppedEvents, u64::from(events)),
+        }
+    }
+
+    fn cut(&mut self, member: &Rc<Member>) {
+        self.metrics.count(Id::CutSlowConsumers, 1);
+        let details = &member.details;
+        info!(realm = &*details.realm, session = details.id.get(), peer = &*details.peer.address;
+            "session cut: it reads too slowly, its outbox is full");
+        member.outbox.cut();
+    }
+}

@@ -1,0 +1,357 @@
+//! The Dealer: who answers a call. Called by `realm.rs`; hands INVOCATIONs, RESULTs and ERRORs to
+//! outboxes through a [`Delivery`]. A plain struct: knows no actor and no permission.
+//! Spec: "Remote Procedure Calls".
+
+use std::rc::Rc;
+
+use bytes::BytesMut;
+use bytestring::ByteString;
+use foldhash::HashMap;
+use rewamp_wamp::codec;
+use rewamp_wamp::error_uri;
+use rewamp_wamp::id::{RegistrationId, RequestId, SessionId};
+use rewamp_wamp::message::{
+    Call, CallResult, Error, Invocation, InvocationDetails, Message, MessageType, ResultDetails,
+    Yield,
+};
+use rewamp_wamp::payload::Payload;
+use rewamp_wamp::value::{Dict, Value};
+
+use crate::broker::Delivery;
+use crate::metrics::Gauge;
+use crate::realm::member::Member;
+use crate::session::encoding;
+use crate::session::outbox::Push;
+
+/// Calls of one session that wait for their callee, at most; more are answered with
+/// `rewamp.error.too_many`. Metric `rewamp_pending_calls`. 65,536: far above what a client that
+/// reads its results has under way, and some 10 MB if it never does.
+const PENDING_CALLS: usize = 65_536;
+
+/// A procedure and who answers it.
+pub struct Registration {
+    /// Its ID.
+    pub id: RegistrationId,
+    /// The procedure.
+    pub procedure: ByteString,
+    /// When it was registered, ns since 1970.
+    pub created: u64,
+    /// Who answers.
+    pub callee: Rc<Member>,
+}
+
+/// A call that its callee has not answered.
+struct Pending {
+    caller: Rc<Member>,
+    request: RequestId,
+}
+
+/// A refusal that becomes an ERROR: the URI and a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The error URI.
+    pub uri: &'static str,
+    /// What was wrong.
+    pub text: String,
+}
+
+/// See the head of this file.
+pub struct Dealer {
+    by_id: HashMap<RegistrationId, Rc<Registration>>,
+    by_procedure: HashMap<ByteString, Rc<Registration>>,
+    pending: HashMap<(SessionId, RequestId), Pending>,
+    depth: Gauge,
+    scratch: BytesMut,
+}
+
+impl Dealer {
+    /// A dealer without registrations; `depth` is the gauge of calls that wait.
+    #[must_use]
+    pub fn new(depth: Gauge) -> Self {
+        Self {
+            by_id: HashMap::default(),
+            by_procedure: HashMap::default(),
+            pending: HashMap::default(),
+            depth,
+            scratch: BytesMut::new(),
+        }
+    }
+
+    /// Registers `procedure` for `callee`.
+    ///
+    /// # Errors
+    /// `wamp.error.procedure_already_exists` if anybody has registered it.
+    pub fn register(
+        &mut self,
+        callee: &Rc<Member>,
+        procedure: &ByteString,
+        id: RegistrationId,
+        created: u64,
+    ) -> Result<Rc<Registration>, Refusal> {
+        if self.by_procedure.contains_key(procedure) {
+            return Err(Refusal {
+                uri: error_uri::PROCEDURE_ALREADY_EXISTS,
+                text: format!("register for already registered procedure '{procedure}'"),
+            });
+        }
+        let registration = Rc::new(Registration {
+            id,
+            procedure: procedure.clone(),
+            created,
+            callee: Rc::clone(callee),
+        });
+        self.by_id.insert(id, Rc::clone(&registration));
+        self.by_procedure
+            .insert(procedure.clone(), Rc::clone(&registration));
+        callee
+            .registrations
+            .borrow_mut()
+            .insert(id, Rc::clone(&registration));
+        Ok(registration)
+    }
+
+    /// Takes a registration of `callee` away; `None` if it does not hold it.
+    pub fn unregister(
+        &mut self,
+        callee: &Rc<Member>,
+        id: RegistrationId,
+    ) -> Option<Rc<Registration>> {
+        let registration = callee.registrations.borrow_mut().remove(&id)?;
+        self.forget(&registration);
+        Some(registration)
+    }
+
+    fn forget(&mut self, registration: &Registration) {
+        self.by_id.remove(&registration.id);
+        self.by_procedure.remove(&registration.procedure);
+    }
+
+    /// Takes a session off everything: its registrations are gone, those who called it get
+    /// `wamp.error.canceled`, and answers to its own calls will find nobody.
+    pub fn leave(&mut self, member: &Rc<Member>, delivery: &mut Delivery) {
+        let held = std::mem::take(&mut *member.registrations.borrow_mut());
+        held.into_values()
+            .for_each(|registration| self.forget(&registration));
+        let calls = std::mem::take(&mut *member.calls.borrow_mut());
+        for call in calls {
+            self.pending.remove(&call);
+        }
+        let invocations = std::mem::take(&mut *member.invocations.borrow_mut());
+        for invocation in invocations {
+            if let Some(pending) = self.take(member, invocation) {
+                let refusal = Refusal {
+                    uri: error_uri::CANCELED,
+                    text: "the callee left before it answered".to_owned(),
+                };
+                self.refuse(&pending.caller, pending.request, &refusal, delivery);
+            }
+        }
+        self.depth
+            .set(i64::try_from(self.pending.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Passes a CALL on to its callee as an INVOCATION.
+    pub fn call(
+        &mut self,
+        caller: &Rc<Member>,
+        call: Call,
+        disclose: bool,
+        delivery: &mut Delivery,
+    ) {
+        let request = call.request;
+        if let Err(refusal) = self.invoke(caller, call, disclose, delivery) {
+            self.refuse(caller, request, &refusal, delivery);
+        }
+    }
+
+    fn invoke(
+        &mut self,
+        caller: &Rc<Member>,
+        call: Call,
+        disclose: bool,
+        delivery: &mut Delivery,
+    ) -> Result<(), Refusal> {
+        let Some(registration) = self.by_procedure.get(&call.procedure) else {
+            return Err(Refusal {
+                uri: error_uri::NO_SUCH_PROCEDURE,
+                text: format!("no callee registered for procedure <{}>", call.procedure),
+            });
+        };
+        let callee = &registration.callee;
+        if caller.calls.borrow().len() >= PENDING_CALLS {
+            return Err(Refusal {
+                uri: error_uri::TOO_MANY,
+                text: format!("{PENDING_CALLS} calls of this session wait for an answer already"),
+            });
+        }
+        let payload = in_serializer_of(callee, call.payload)?;
+        let who = disclose.then_some(&caller.details);
+        let invocation = callee.next_invocation();
+        let message = Message::Invocation(Invocation {
+            request: invocation,
+            registration: registration.id,
+            details: InvocationDetails {
+                caller: who.map(|who| who.id),
+                caller_authid: who.map(|who| who.authid.clone()),
+                caller_authrole: who.map(|who| who.authrole.clone()),
+                extra: call.options.extra,
+                ..InvocationDetails::default()
+            },
+            payload,
+        });
+        send(&mut self.scratch, callee, &message, delivery)?;
+        self.pending.insert(
+            (callee.id(), invocation),
+            Pending {
+                caller: Rc::clone(caller),
+                request: call.request,
+            },
+        );
+        caller.calls.borrow_mut().insert((callee.id(), invocation));
+        callee.invocations.borrow_mut().insert(invocation);
+        self.depth.inc();
+        Ok(())
+    }
+
+    /// Passes a YIELD on to the caller as its RESULT. One whose caller is gone finds nobody.
+    pub fn answer(&mut self, callee: &Rc<Member>, answer: Yield, delivery: &mut Delivery) {
+        let Some(pending) = self.take(callee, answer.request) else {
+            return;
+        };
+        let sent = in_serializer_of(&pending.caller, answer.payload).and_then(|payload| {
+            let message = Message::Result(CallResult {
+                request: pending.request,
+                details: ResultDetails {
+                    progress: false,
+                    extra: answer.options.extra,
+                },
+                payload,
+            });
+            send(&mut self.scratch, &pending.caller, &message, delivery)
+        });
+        if let Err(refusal) = sent {
+            self.refuse(&pending.caller, pending.request, &refusal, delivery);
+        }
+    }
+
+    /// Passes an ERROR of an INVOCATION on to the caller.
+    pub fn fail(&mut self, callee: &Rc<Member>, error: Error, delivery: &mut Delivery) {
+        let Some(pending) = self.take(callee, error.request) else {
+            return;
+        };
+        let sent = in_serializer_of(&pending.caller, error.payload).and_then(|payload| {
+            let message = Message::Error(Error {
+                request_type: MessageType::Call,
+                request: pending.request,
+                details: error.details,
+                error: error.error,
+                payload,
+            });
+            send(&mut self.scratch, &pending.caller, &message, delivery)
+        });
+        if let Err(refusal) = sent {
+            self.refuse(&pending.caller, pending.request, &refusal, delivery);
+        }
+    }
+
+    fn take(&mut self, callee: &Member, request: RequestId) -> Option<Pending> {
+        let place = (callee.id(), request);
+        let pending = self.pending.remove(&place)?;
+        pending.caller.calls.borrow_mut().remove(&place);
+        callee.invocations.borrow_mut().remove(&request);
+        self.depth.dec();
+        Some(pending)
+    }
+
+    fn refuse(
+        &mut self,
+        caller: &Member,
+        request: RequestId,
+        refusal: &Refusal,
+        delivery: &mut Delivery,
+    ) {
+        let message = refusal.error(MessageType::Call, request, caller);
+        self.scratch.clear();
+        encoding::append(caller.wire, &message, &mut self.scratch);
+        delivery.answer(&caller.outbox, &self.scratch);
+    }
+
+    /// The registration of this procedure.
+    #[must_use]
+    pub fn lookup(&self, procedure: &str) -> Option<&Rc<Registration>> {
+        self.by_procedure.get(procedure)
+    }
+
+    /// How many registrations there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// True if nothing is registered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}
+
+impl Refusal {
+    /// The ERROR for a request of `member`.
+    #[must_use]
+    pub fn error(&self, request_type: MessageType, request: RequestId, member: &Member) -> Message {
+        let text = Value::from(self.text.clone());
+        Message::Error(Error {
+            request_type,
+            request,
+            details: Dict::new(),
+            error: ByteString::from_static(self.uri),
+            payload: encoding::arguments(member.wire.serializer, &[text], None),
+        })
+    }
+}
+
+fn in_serializer_of(member: &Member, payload: Payload) -> Result<Payload, Refusal> {
+    if payload.serializer() == member.wire.serializer {
+        return Ok(payload);
+    }
+    payload
+        .transcode(member.wire.serializer)
+        .map_err(|error| Refusal {
+            uri: error_uri::INVALID_ARGUMENT,
+            text: format!("the receiver speaks {}: {error}", member.wire.serializer),
+        })
+}
+
+fn send(
+    scratch: &mut BytesMut,
+    member: &Rc<Member>,
+    message: &Message,
+    delivery: &mut Delivery,
+) -> Result<(), Refusal> {
+    scratch.clear();
+    let length = codec::encode_framed(member.wire, message, scratch).map_err(|error| Refusal {
+        uri: error_uri::INVALID_ARGUMENT,
+        text: error.to_string(),
+    })?;
+    if length > member.max_message {
+        return Err(Refusal {
+            uri: error_uri::PAYLOAD_SIZE_EXCEEDED,
+            text: format!(
+                "a message of {length} bytes, and the receiver takes {}",
+                member.max_message
+            ),
+        });
+    }
+    match delivery.message(member, scratch) {
+        Push::Queued => Ok(()),
+        Push::Full => Err(unavailable("the receiver reads too slowly and was cut")),
+        Push::Closed => Err(unavailable("the receiver is leaving")),
+    }
+}
+
+fn unavailable(text: &str) -> Refusal {
+    Refusal {
+        uri: error_uri::UNAVAILABLE,
+        text: text.to_owned(),
+    }
+}

@@ -1,0 +1,358 @@
+//! The History actor, one for each realm that keeps its past: buffers what the realm accepted,
+//! commits it in transactions off the arbiter, acknowledges what is durable, and has questions
+//! answered. Knows no socket and no permission.
+//!
+//! While one buffer is being committed the next one fills (group commit). A publisher who waits
+//! cuts the buffer time short, so an idle disk never makes him wait for the timer.
+
+mod accept; // the realm's side: sequence, time, room
+mod commit; // what a commit tells those who wait
+mod question; // what get_events asked for
+mod page; // the answer, encoded
+mod reader; // one session's questions, one after another
+
+pub use accept::{Acceptance, Accepted, Unstored};
+pub use commit::Waiting;
+pub use question::Question;
+
+pub(crate) use commit::routed_not_stored;
+pub(crate) use page::rfc3339;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use log::{error, info};
+use rewamp_history::{AppendError, Event, EventStore, Sequence, StoreError};
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+use crate::clock::Clock;
+use crate::metrics::{Id, RealmMetrics};
+use crate::realm::messages::Room;
+use accept::Shared;
+use reader::Readers;
+
+/// How a realm's history buffers and acknowledges, from the configuration of its store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// How long an event waits for others before it is committed with them. Key `buffertime`.
+    pub buffertime: Duration,
+    /// Events that are committed without waiting for the timer. Key `maxbuffer`.
+    pub maxbuffer: usize,
+    /// Bytes of one buffer; at twice as many, the one filling and the one being committed,
+    /// publishers to stored topics are held back. Key `maxbuffer-bytes`, metric
+    /// `rewamp_history_buffered_bytes`.
+    pub maxbuffer_bytes: u64,
+    /// Whether PUBLISHED waits for the commit: the store is persistent and `sync` is true.
+    pub durable: bool,
+    /// Bytes of the largest publication that is stored: an eighth of the store's `maxsize`.
+    pub largest: u64,
+}
+
+/// See the head of this file.
+pub struct History {
+    realm_name: Arc<str>,
+    realm: Recipient<Room>,
+    store: Arc<dyn EventStore>,
+    settings: HistorySettings,
+    shared: Arc<Shared>,
+    clock: Clock,
+    metrics: RealmMetrics,
+    filling: Filling,
+    committing: Option<Arc<[Arc<Event>]>>,
+    timer: Option<SpawnHandle>,
+    degraded: bool,
+    idle: Vec<oneshot::Sender<()>>,
+    readers: Readers,
+}
+
+/// The buffer that fills.
+#[derive(Default)]
+struct Filling {
+    events: Vec<Arc<Event>>,
+    waiting: Vec<Waiting>,
+    bytes: u64,
+    snapshot: Option<Arc<[Arc<Event>]>>,
+}
+
+/// Events that a realm has accepted, in its order, and those who wait for their commit.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Store {
+    pub(crate) events: Vec<Arc<Event>>,
+    pub(crate) waiting: Vec<Waiting>,
+}
+
+/// The realm needs sequences up to `end`.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Reserve {
+    pub(crate) end: Sequence,
+}
+
+/// Commits everything accepted so far. The answer comes when it is done and everybody who waited
+/// for it has been told.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Flush;
+
+/// Ends the store cleanly; `next` is the sequence that the realm would have given out next.
+#[derive(Message)]
+#[rtype(result = "Result<(), StoreError>")]
+pub(crate) struct Close {
+    pub(crate) next: Sequence,
+}
+
+impl History {
+    /// Starts the actor for `store` on this arbiter. Returns the realm's side of it.
+    #[must_use]
+    pub fn start(
+        realm_name: Arc<str>,
+        realm: Recipient<Room>,
+        store: Arc<dyn EventStore>,
+        settings: HistorySettings,
+        clock: Clock,
+        metrics: RealmMetrics,
+    ) -> Acceptance {
+        let shared = Arc::new(Shared::new(store.opened().reserved));
+        let history = Self {
+            realm_name,
+            realm,
+            store: Arc::clone(&store),
+            settings: settings.clone(),
+            shared: Arc::clone(&shared),
+            clock,
+            readers: Readers::new(metrics.clone()),
+            metrics,
+            filling: Filling::default(),
+            committing: None,
+            timer: None,
+            degraded: false,
+            idle: Vec::new(),
+        };
+        history.report_usage();
+        Acceptance::new(Actor::start(history), store, settings, shared)
+    }
+
+    fn commit_when_due(&mut self, ctx: &mut Context<Self>) {
+        if self.filling.events.is_empty() {
+            return self.tell_idle();
+        }
+        if self.committing.is_some() {
+            return;
+        }
+        let due = !self.filling.waiting.is_empty()
+            || !self.idle.is_empty()
+            || self.filling.events.len() >= self.settings.maxbuffer
+            || self.filling.bytes >= self.settings.maxbuffer_bytes;
+        if due {
+            self.commit(ctx);
+        } else if self.timer.is_none() {
+            self.timer = Some(ctx.run_later(self.settings.buffertime, |history, ctx| {
+                history.timer = None;
+                if history.committing.is_none() && !history.filling.events.is_empty() {
+                    history.commit(ctx);
+                }
+            }));
+        }
+    }
+
+    fn commit(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let filled = std::mem::take(&mut self.filling);
+        let events: Arc<[Arc<Event>]> = filled.snapshot.unwrap_or_else(|| filled.events.into());
+        self.committing = Some(Arc::clone(&events));
+        let store = Arc::clone(&self.store);
+        let began = self.clock.now();
+        let transaction = spawn_blocking(move || store.append(&events).map(drop));
+        let done = transaction
+            .into_actor(self)
+            .map(move |result, history, ctx| {
+                let result = result.unwrap_or_else(|panic| {
+                    Err(AppendError {
+                        stored: 0,
+                        cause: commit::panicked(&panic),
+                    })
+                });
+                history.committed(result, &filled.waiting, filled.bytes, began);
+                history.commit_when_due(ctx);
+            });
+        ctx.spawn(done);
+    }
+
+    fn committed(
+        &mut self,
+        result: Result<(), AppendError>,
+        waiting: &[Waiting],
+        bytes: u64,
+        began: u64,
+    ) {
+        let events = self.committing.take().map_or(0, |events| events.len());
+        let stored = result
+            .as_ref()
+            .map_or_else(|error| error.stored, |()| events);
+        let now = self.clock.now();
+        self.metrics.observe(Id::HistoryFlushEvents, events as f64);
+        self.metrics
+            .observe(Id::HistoryFlushSeconds, commit::seconds(began, now));
+        self.metrics.count(Id::HistoryStored, stored as u64);
+        self.buffered(-(events as i64), -(bytes as i64));
+        let failure = result.err().map(|error| error.cause);
+        self.judge(failure.as_ref(), events - stored);
+        let mut scratch = bytes::BytesMut::new();
+        let mut dirty = Vec::new();
+        for waiting in waiting {
+            let refused = failure.as_ref().filter(|_| waiting.place >= stored);
+            waiting.tell(refused, &mut scratch, &mut dirty);
+            self.metrics.observe(
+                Id::HistoryAckSeconds,
+                commit::seconds(waiting.accepted, now),
+            );
+        }
+        dirty.iter().for_each(|outbox| outbox.wake());
+        self.report_usage();
+        let full = 2 * self.settings.maxbuffer_bytes;
+        if self.shared.freed(bytes, full / 2) {
+            self.tell_room();
+        }
+    }
+
+    /// A store that fails is a state: said once, counted always.
+    fn judge(&mut self, failure: Option<&StoreError>, not_stored: usize) {
+        let realm = &*self.realm_name;
+        match failure {
+            Some(error) => {
+                self.metrics.count(Id::HistoryFailedCommits, 1);
+                self.metrics.count(Id::HistoryNotStored, not_stored as u64);
+                if !self.degraded {
+                    error!(realm; "the event store cannot be written, events are routed and not stored: {error}");
+                }
+            }
+            None if self.degraded => info!(realm; "the event store can be written again"),
+            None => {}
+        }
+        self.degraded = failure.is_some();
+        self.metrics
+            .gauge(Id::HistoryDegraded)
+            .set(i64::from(self.degraded));
+    }
+
+    fn buffered(&self, events: i64, bytes: i64) {
+        self.metrics.gauge(Id::HistoryBufferedEvents).inc_by(events);
+        self.metrics.gauge(Id::HistoryBufferedBytes).inc_by(bytes);
+    }
+
+    fn report_usage(&self) {
+        let usage = self.store.usage();
+        self.metrics
+            .gauge(Id::HistoryBytes)
+            .set(i64::try_from(usage.bytes).unwrap_or(i64::MAX));
+        for (configured, (_, events)) in self.store.filters().iter().zip(usage.filters) {
+            self.metrics.history_events(&configured.filter.uri, events);
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "at most one such message is under way: `freed`"
+    )]
+    fn tell_room(&self) {
+        self.realm.do_send(Room);
+    }
+
+    fn tell_idle(&mut self) {
+        if self.committing.is_none() {
+            self.idle.drain(..).for_each(|idle| drop(idle.send(())));
+        }
+    }
+
+    /// What has been accepted and may not be committed yet, in order.
+    fn pending(&mut self) -> [Arc<[Arc<Event>]>; 2] {
+        let filling = &mut self.filling;
+        let snapshot = filling
+            .snapshot
+            .get_or_insert_with(|| filling.events.as_slice().into())
+            .clone();
+        [self.committing.clone().unwrap_or_default(), snapshot]
+    }
+}
+
+impl Actor for History {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.readers.started(ctx.address());
+    }
+}
+
+impl Handler<Store> for History {
+    type Result = ();
+
+    fn handle(&mut self, store: Store, ctx: &mut Context<Self>) {
+        let bytes: u64 = store.events.iter().map(|event| event.footprint()).sum();
+        self.buffered(store.events.len() as i64, bytes as i64);
+        let filling = &mut self.filling;
+        let before = filling.events.len();
+        filling.bytes += bytes;
+        filling.snapshot = None;
+        filling.events.extend(store.events);
+        filling.waiting.extend(
+            store
+                .waiting
+                .into_iter()
+                .map(|waiting| waiting.behind(before)),
+        );
+        self.commit_when_due(ctx);
+    }
+}
+
+impl Handler<Reserve> for History {
+    type Result = ();
+
+    fn handle(&mut self, reserve: Reserve, ctx: &mut Context<Self>) {
+        let store = Arc::clone(&self.store);
+        let reserved = spawn_blocking(move || store.reserve(reserve.end));
+        let done = reserved.into_actor(self).map(|result, history, _| {
+            let result = result.unwrap_or_else(|panic| Err(commit::panicked(&panic)));
+            match result {
+                Ok(end) => history.shared.reserved(end),
+                Err(error) => {
+                    history.shared.not_reserved();
+                    history.judge(Some(&error), 0);
+                }
+            }
+            if history.shared.is_room_wanted() {
+                history.tell_room();
+            }
+        });
+        ctx.spawn(done);
+    }
+}
+
+impl Handler<Flush> for History {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Flush, ctx: &mut Context<Self>) -> Self::Result {
+        let (done, flushed) = oneshot::channel();
+        self.idle.push(done);
+        self.commit_when_due(ctx);
+        // An error means that the actor is gone, and with it everything that could be flushed.
+        Box::pin(async move { flushed.await.unwrap_or_default() })
+    }
+}
+
+impl Handler<Close> for History {
+    type Result = ResponseFuture<Result<(), StoreError>>;
+
+    fn handle(&mut self, close: Close, _: &mut Context<Self>) -> Self::Result {
+        let store = Arc::clone(&self.store);
+        Box::pin(async move {
+            spawn_blocking(move || store.close(close.next))
+                .await
+                .unwrap_or_else(|panic| Err(commit::panicked(&panic)))
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! A batch: the messages of one read of one session, and what is handed over at its end.
+
+use std::rc::Rc;
+
+use rewamp_wamp::message::{Message as WampMessage, MessageType};
+
+use super::Realm;
+use super::held::Remainder;
+use super::member::Member;
+use super::messages::Batch;
+use crate::metrics::{Counter, RealmMetrics};
+
+/// Messages received, by type.
+pub(super) struct Received {
+    counters: Vec<(MessageType, Counter, u64)>,
+}
+
+impl Received {
+    pub(super) fn new(metrics: &RealmMetrics) -> Self {
+        let counters = MessageType::ALL
+            .into_iter()
+            .map(|message_type| (message_type, metrics.messages(message_type.name()), 0))
+            .collect();
+        Self { counters }
+    }
+
+    fn count(&mut self, message_type: MessageType) {
+        let counted = self
+            .counters
+            .iter_mut()
+            .find(|(counted, _, _)| *counted == message_type);
+        if let Some((_, _, count)) = counted {
+            *count += 1;
+        }
+    }
+
+    fn hand_over(&mut self) {
+        for (_, counter, count) in self.counters.iter_mut().filter(|(_, _, count)| *count > 0) {
+            counter.inc_by(std::mem::take(count));
+        }
+    }
+}
+
+impl Realm {
+    /// Handles a batch, or has it wait behind others of its session.
+    pub(super) fn batch(&mut self, batch: Batch) {
+        let session = batch.session;
+        let Some(member) = self.members.get(&session).cloned() else {
+            return;
+        };
+        if self.held.is_waiting(session) {
+            return self.held.hold_behind(session, Remainder::of(batch));
+        }
+        let hold = !self.held.is_over;
+        if let Err(left) = self.run(&member, Remainder::of(batch), hold) {
+            self.held.hold(session, left, self.now);
+        }
+    }
+
+    /// Handles what is left of a batch.
+    ///
+    /// # Errors
+    /// With `hold`, a publication for which the history has no room, and what comes behind it.
+    /// Without, it is routed and not stored.
+    pub(super) fn run(
+        &mut self,
+        member: &Rc<Member>,
+        mut left: Remainder,
+        hold: bool,
+    ) -> Result<(), Remainder> {
+        self.now = self.clock.now();
+        let mut result = Ok(());
+        while let Some(message) = left.messages.pop_front() {
+            let message_type = message.message_type();
+            match message {
+                WampMessage::Publish(publish) => {
+                    if let Err(publish) = self.publish(member, publish, hold) {
+                        left.messages.push_front(WampMessage::Publish(publish));
+                        result = Err(left);
+                        break;
+                    }
+                }
+                request => self.request(member, request),
+            }
+            self.received.count(message_type);
+        }
+        self.acknowledge(member);
+        self.hand_over();
+        result
+    }
+
+    fn request(&mut self, member: &Rc<Member>, request: WampMessage) {
+        // Who subscribes now must not get what was published before.
+        self.broker.flush(&mut self.delivery);
+        match request {
+            WampMessage::Subscribe(subscribe) => self.subscribe(member, &subscribe),
+            WampMessage::Unsubscribe(unsubscribe) => self.unsubscribe(member, &unsubscribe),
+            WampMessage::Register(register) => self.register(member, &register),
+            WampMessage::Unregister(unregister) => self.unregister(member, &unregister),
+            WampMessage::Call(call) => self.call(member, call),
+            WampMessage::Yield(answer) => self.dealer.answer(member, answer, &mut self.delivery),
+            WampMessage::Error(error) => self.dealer.fail(member, error, &mut self.delivery),
+            WampMessage::Goodbye(_) => self.goodbye(member),
+            // CANCEL is not announced; whoever sends it gets the result of his call. All other
+            // types are refused by the session.
+            _ => {}
+        }
+    }
+
+    /// The end of a batch: everything collected goes on its way.
+    pub(super) fn hand_over(&mut self) {
+        self.broker.flush(&mut self.delivery);
+        if let Some(history) = &mut self.history {
+            history.send();
+        }
+        self.received.hand_over();
+        self.delivery.wake();
+    }
+}

@@ -1,0 +1,113 @@
+//! A Member: a session as its realm sees it: who it is, what it may, where its messages go, and
+//! what it holds in the Broker and the Dealer. Spec: "Sessions", "Session Details".
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
+use rewamp_history::Identity;
+use rewamp_wamp::error_uri;
+use rewamp_wamp::framing::Wire;
+use rewamp_wamp::id::{RegistrationId, RequestId, SessionId, SubscriptionId};
+
+use super::role::{Asker, NotAuthorized, Role};
+use crate::broker::Subscription;
+use crate::dealer::{Refusal, Registration};
+use crate::session::SessionDetails;
+use crate::session::outbox::Outbox;
+
+/// A joined session. One exists from [`Join`](super::messages::Join) to
+/// [`Leave`](super::messages::Leave); the Broker and the Dealer share it.
+pub struct Member {
+    /// Who it is; what `wamp.session.get` shows.
+    pub details: Arc<SessionDetails>,
+    /// What it may.
+    pub role: Arc<Role>,
+    /// How its messages are written.
+    pub wire: Wire,
+    /// Where they go.
+    pub outbox: Arc<Outbox>,
+    /// Bytes that one message to it may have, without the transport's header.
+    pub max_message: usize,
+    /// Who it is, as stored events name it.
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) subscriptions: RefCell<HashMap<SubscriptionId, Rc<Subscription>>>,
+    pub(crate) registrations: RefCell<HashMap<RegistrationId, Rc<Registration>>>,
+    /// Its calls that wait for an answer: by callee and the number of the INVOCATION.
+    pub(crate) calls: RefCell<HashSet<(SessionId, RequestId)>>,
+    /// The INVOCATIONs that it has not answered.
+    pub(crate) invocations: RefCell<HashSet<RequestId>>,
+    next_invocation: Cell<RequestId>,
+}
+
+impl Member {
+    /// A session that holds nothing yet.
+    #[must_use]
+    pub fn new(
+        details: Arc<SessionDetails>,
+        role: Arc<Role>,
+        wire: Wire,
+        outbox: Arc<Outbox>,
+        max_message: usize,
+    ) -> Self {
+        let identity = Identity {
+            authid: details.authid.clone(),
+            authrole: details.authrole.clone(),
+        };
+        Self {
+            identity: Arc::new(identity),
+            details,
+            role,
+            wire,
+            outbox,
+            max_message,
+            subscriptions: RefCell::default(),
+            registrations: RefCell::default(),
+            calls: RefCell::default(),
+            invocations: RefCell::default(),
+            next_invocation: Cell::new(RequestId::FIRST),
+        }
+    }
+
+    /// Its session ID.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.details.id
+    }
+
+    /// What it is told when its role does not allow something.
+    #[must_use]
+    pub fn not_authorized(&self, denied: NotAuthorized<'_>) -> Refusal {
+        let details = &self.details;
+        let asker = Asker {
+            session: details.id,
+            authid: &details.authid,
+            authrole: &details.authrole,
+            realm: &details.realm,
+        };
+        Refusal {
+            uri: error_uri::NOT_AUTHORIZED,
+            text: denied.told_to(&asker),
+        }
+    }
+
+    /// The subscriptions it holds.
+    #[must_use]
+    pub fn subscription_ids(&self) -> Vec<SubscriptionId> {
+        self.subscriptions.borrow().keys().copied().collect()
+    }
+
+    /// The registrations it holds.
+    #[must_use]
+    pub fn registration_ids(&self) -> Vec<RegistrationId> {
+        self.registrations.borrow().keys().copied().collect()
+    }
+
+    /// The request ID of the next INVOCATION to it: session scope, counting up from 1.
+    pub(crate) fn next_invocation(&self) -> RequestId {
+        let id = self.next_invocation.get();
+        self.next_invocation.set(id.next());
+        id
+    }
+}

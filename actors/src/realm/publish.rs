@@ -1,0 +1,289 @@
+//! A publication gets its place: may it, where does it stand in the realm's order, who receives it
+//! live, and does the history keep it. Spec: "Publishing and Events", "Event History".
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use log::debug;
+use rewamp_history::{Receivers, StoredTopic};
+use rewamp_wamp::error_uri;
+use rewamp_wamp::id::PublicationId;
+use rewamp_wamp::message::{
+    Message as WampMessage, MessageType, Publish, PublishOptions, Published,
+};
+use rewamp_wamp::serializer::{Serializer, append_value};
+use rewamp_wamp::uri::{MatchPolicy, check_uri, is_restricted};
+use rewamp_wamp::value::{Dict, Value};
+
+use super::Realm;
+use super::member::Member;
+use super::role::PublishPermit;
+use super::route::Route;
+use crate::broker::{Payloads, Publication};
+use crate::dealer::Refusal;
+use crate::history::{Accepted, Unstored, Waiting, routed_not_stored};
+use crate::metrics::Id;
+use crate::session::encoding;
+
+/// What becomes of a publication besides its delivery.
+enum Kept {
+    /// No filter covers it, or it names session IDs.
+    No,
+    /// It is with the history, which acknowledges it when it is durable, or never needs to.
+    Yes,
+    /// The history has no room for it.
+    NoRoom,
+}
+
+impl Realm {
+    /// Publishes.
+    ///
+    /// # Errors
+    /// With `hold`, the publication itself if the history has no room for it: nobody has seen it.
+    pub(super) fn publish(
+        &mut self,
+        member: &Rc<Member>,
+        publish: Publish,
+        hold: bool,
+    ) -> Result<(), Publish> {
+        let (route, permit) = match self.route(member, &publish.topic) {
+            Ok(found) => found,
+            Err(refusal) => {
+                self.refuse_publication(member, &publish, &refusal);
+                return Ok(());
+            }
+        };
+        let stored = route
+            .stored
+            .as_ref()
+            .filter(|_| !names_sessions(&publish.options));
+        let has_room = stored.is_none() || self.history.as_ref().is_some_and(|it| it.has_room());
+        if !has_room && hold {
+            return Err(publish);
+        }
+        let id = self.ids.draw();
+        let kept = match stored {
+            None => Kept::No,
+            Some(_) if !has_room => Kept::NoRoom,
+            Some(topic) => match self.store(member, &publish, topic, permit, id) {
+                Ok(()) => Kept::Yes,
+                Err(refusal) => {
+                    self.metrics.count(Id::HistoryRefused, 1);
+                    self.refuse_publication(member, &publish, &refusal);
+                    return Ok(());
+                }
+            },
+        };
+        self.deliver(member, &publish, &route, permit, id);
+        self.conclude(member, &publish, id, &kept);
+        Ok(())
+    }
+
+    /// What is known of the topic, and what the publisher's role may do there.
+    fn route(
+        &mut self,
+        member: &Member,
+        topic: &ByteString,
+    ) -> Result<(Rc<Route>, PublishPermit), Refusal> {
+        let generation = self.broker.generation();
+        if let Some((route, Some(permit))) = self.routes.known(topic, &member.role, generation) {
+            return Ok((route, permit));
+        }
+        check_uri(topic, MatchPolicy::Exact, self.uri_check).map_err(|error| Refusal {
+            uri: error_uri::INVALID_URI,
+            text: format!("publish with invalid topic URI '{topic}': {error}"),
+        })?;
+        if is_restricted(topic) {
+            return Err(Refusal {
+                uri: error_uri::INVALID_URI,
+                text: format!("publish with restricted topic URI '{topic}'"),
+            });
+        }
+        let history = &self.history;
+        let stored = || {
+            history
+                .as_ref()
+                .and_then(|history| history.store().topic(topic))
+        };
+        let (route, permit) = self.routes.learn(topic, &member.role, &self.broker, stored);
+        permit
+            .map(|permit| (route, permit))
+            .map_err(|denied| member.not_authorized(denied))
+    }
+
+    fn store(
+        &mut self,
+        member: &Member,
+        publish: &Publish,
+        topic: &Arc<StoredTopic>,
+        permit: PublishPermit,
+        publication: PublicationId,
+    ) -> Result<(), Refusal> {
+        let Some(history) = &mut self.history else {
+            return Ok(());
+        };
+        let options = &publish.options;
+        let lists = options.receivers.as_deref();
+        let accepted = Accepted {
+            topic: Arc::clone(topic),
+            publication,
+            publisher: member.id(),
+            exclude_me: options.exclude_me,
+            disclosed: permit
+                .discloses_publisher()
+                .then(|| Arc::clone(&member.identity)),
+            receivers: lists.and_then(Receivers::new).map(Arc::new),
+            details: event_details(&options.extra),
+            payload: &publish.payload,
+        };
+        match history.place(accepted, self.now) {
+            Ok(_) => Ok(()),
+            Err(Unstored::TooLarge { bytes, limit }) => Err(Refusal {
+                uri: error_uri::STORE_FULL,
+                text: format!(
+                    "the publication takes {bytes} bytes in the event store of its topic, which \
+                     takes at most {limit} (an eighth of its maxsize)"
+                ),
+            }),
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        member: &Member,
+        publish: &Publish,
+        route: &Route,
+        permit: PublishPermit,
+        id: PublicationId,
+    ) {
+        self.metrics.count(Id::Publications, 1);
+        if route.matches.is_empty() {
+            return;
+        }
+        let options = &publish.options;
+        let publication = Publication {
+            id,
+            publisher: Some(member.id()),
+            exclude_me: options.exclude_me,
+            topic: &route.topic,
+            payload: Payloads::new(&publish.payload),
+            disclosed: permit.discloses_publisher().then_some(&*member.details),
+            receivers: options.receivers.as_deref(),
+            extra: &passed_on(&options.extra),
+        };
+        self.broker
+            .publish(&publication, &route.matches, &mut self.delivery);
+    }
+
+    /// Sees to the acknowledgement, if one is wanted.
+    fn conclude(&mut self, member: &Member, publish: &Publish, id: PublicationId, kept: &Kept) {
+        let request = publish.request;
+        let wanted = publish.options.acknowledge;
+        match (kept, &mut self.history) {
+            (Kept::NoRoom, _) => {
+                self.metrics.count(Id::HistoryNotStored, 1);
+                if wanted {
+                    let why = "the store has been too slow for too long";
+                    self.answer(member, &routed_not_stored(request, member.wire, why));
+                }
+            }
+            (Kept::Yes, Some(history)) if history.is_durable() => {
+                if wanted {
+                    let (outbox, wire) = (Arc::clone(&member.outbox), member.wire);
+                    let accepted = self.now;
+                    history.acknowledge(|place| Waiting {
+                        outbox,
+                        wire,
+                        request,
+                        publication: id,
+                        accepted,
+                        place,
+                    });
+                }
+            }
+            _ if wanted => {
+                let published = WampMessage::Published(Published {
+                    request,
+                    publication: id,
+                });
+                encoding::append(member.wire, &published, &mut self.acknowledgements);
+                self.acknowledged += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// The end of a batch: the acknowledgements that wait for nothing go out together.
+    pub(super) fn acknowledge(&mut self, member: &Member) {
+        if self.acknowledged > 0 {
+            member.outbox.answer(
+                &self.acknowledgements,
+                std::mem::take(&mut self.acknowledged),
+            );
+            self.acknowledgements.clear();
+            self.delivery.dirty(&member.outbox);
+        }
+    }
+
+    fn refuse_publication(&mut self, member: &Member, publish: &Publish, refusal: &Refusal) {
+        debug!(realm = &*self.name, session = member.id().get(); "publication refused: {}", refusal.text);
+        if publish.options.acknowledge {
+            let error = refusal.error(MessageType::Publish, publish.request, member);
+            self.answer(member, &error);
+        }
+    }
+
+    /// Publishes a meta event to whoever subscribes to it; `args` is asked only if somebody does.
+    pub(crate) fn publish_meta(&mut self, topic: &'static str, args: impl FnOnce() -> Vec<Value>) {
+        let matches = self.broker.matching(topic);
+        if matches.is_empty() {
+            return;
+        }
+        self.broker.flush(&mut self.delivery);
+        let payload = encoding::arguments(Serializer::MsgPack, &args(), None);
+        let publication = Publication {
+            id: self.ids.draw(),
+            publisher: None,
+            exclude_me: false,
+            topic: &ByteString::from_static(topic),
+            payload: Payloads::new(&payload),
+            disclosed: None,
+            receivers: None,
+            extra: &Dict::new(),
+        };
+        self.broker
+            .publish(&publication, &matches, &mut self.delivery);
+        self.broker.flush(&mut self.delivery);
+    }
+}
+
+fn names_sessions(options: &PublishOptions) -> bool {
+    options
+        .receivers
+        .as_deref()
+        .is_some_and(|lists| lists.names_sessions())
+}
+
+/// Options that receivers get as details. Spec: "Payload Passthru Mode".
+fn passed_on(extra: &Dict) -> Dict {
+    if extra.is_empty() {
+        return Dict::new();
+    }
+    let passed = extra.iter().filter(|(key, _)| key.starts_with("ppt_"));
+    passed
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// The same as the bytes that the store keeps.
+fn event_details(extra: &Dict) -> Option<Bytes> {
+    let passed = passed_on(extra);
+    if passed.is_empty() {
+        return None;
+    }
+    let mut bytes = BytesMut::new();
+    append_value(Serializer::MsgPack, &Value::Map(passed), &mut bytes).ok()?;
+    Some(bytes.freeze())
+}

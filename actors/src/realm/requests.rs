@@ -1,0 +1,260 @@
+//! Subscribe, register, call and their opposites: checked, authorised, and handed to the Broker,
+//! the Dealer or the meta API. Spec: "Publish and Subscribe", "Remote Procedure Calls".
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use rewamp_wamp::error_uri;
+use rewamp_wamp::id::{RequestId, SubscriptionId};
+use rewamp_wamp::message::{
+    Call, Error, InvocationPolicy, Message as WampMessage, MessageType, Register, Registered,
+    Subscribe, Subscribed, Unregister, Unregistered, Unsubscribe, Unsubscribed,
+};
+use rewamp_wamp::payload::Payload;
+use rewamp_wamp::uri::{MatchPolicy, check_uri, is_restricted};
+use rewamp_wamp::value::Dict;
+
+use super::Realm;
+use super::member::Member;
+use crate::broker;
+use crate::dealer::Refusal;
+
+/// Subscriptions that one session holds, at most. 65,536: above it, a pattern is what is meant.
+const SUBSCRIPTIONS: usize = 65_536;
+
+/// Procedures that one session registers, at most.
+const REGISTRATIONS: usize = 65_536;
+
+impl Realm {
+    pub(super) fn subscribe(&mut self, member: &Rc<Member>, subscribe: &Subscribe) {
+        let request = subscribe.request;
+        let subscribed = match self.try_subscribe(member, subscribe) {
+            Ok(subscribed) => subscribed,
+            Err(refusal) => return self.refuse(member, MessageType::Subscribe, request, &refusal),
+        };
+        let subscription = subscribed.subscription.id;
+        self.answer(
+            member,
+            &WampMessage::Subscribed(Subscribed {
+                request,
+                subscription,
+            }),
+        );
+        if subscribed.added {
+            self.count_subscriptions();
+            self.tell_subscribed(member, &subscribed);
+        }
+    }
+
+    fn try_subscribe(
+        &mut self,
+        member: &Rc<Member>,
+        subscribe: &Subscribe,
+    ) -> Result<broker::Subscribed, Refusal> {
+        let (topic, match_policy) = (&subscribe.topic, subscribe.options.match_policy);
+        check_uri(topic, match_policy, self.uri_check).map_err(|error| Refusal {
+            uri: error_uri::INVALID_URI,
+            text: format!("subscribe for invalid topic URI '{topic}': {error}"),
+        })?;
+        let _permit = member
+            .role
+            .may_subscribe(topic, match_policy)
+            .map_err(|denied| member.not_authorized(denied))?;
+        if member.subscriptions.borrow().len() >= SUBSCRIPTIONS {
+            return Err(Refusal {
+                uri: error_uri::TOO_MANY,
+                text: format!("a session may hold {SUBSCRIPTIONS} subscriptions"),
+            });
+        }
+        let id = self.subscription_id(topic, match_policy);
+        let topic = ByteString::from(topic.to_string());
+        Ok(self
+            .broker
+            .subscribe(member, &topic, match_policy, || (id, self.now)))
+    }
+
+    /// The ID of a subscription: where a history covers it, the one that its store always gives;
+    /// else the one it has, or a new one.
+    fn subscription_id(&mut self, uri: &str, match_policy: MatchPolicy) -> SubscriptionId {
+        if let Some(history) = &self.history
+            && !is_restricted(uri)
+            && history.store().covering(uri, match_policy).is_some()
+        {
+            history.store().remember_pattern(uri, match_policy);
+            return history.store().subscription_id(uri, match_policy);
+        }
+        if let Some(held) = self.broker.lookup(uri, match_policy) {
+            return held.id;
+        }
+        loop {
+            let id = self.ids.draw();
+            if self.broker.get(id).is_none() && !self.filters.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, member: &Rc<Member>, unsubscribe: &Unsubscribe) {
+        let request = unsubscribe.request;
+        match self.broker.unsubscribe(member, unsubscribe.subscription) {
+            Some(left) => {
+                let answer = WampMessage::Unsubscribed(Unsubscribed::Answer { request });
+                self.answer(member, &answer);
+                self.unsubscribed(member, &left);
+            }
+            None => {
+                let uri = error_uri::NO_SUCH_SUBSCRIPTION;
+                self.answer(
+                    member,
+                    &bare_error(MessageType::Unsubscribe, request, uri, member),
+                );
+            }
+        }
+    }
+
+    /// A session has been taken off a subscription.
+    pub(super) fn unsubscribed(&mut self, member: &Member, left: &broker::Unsubscribed) {
+        self.count_subscriptions();
+        self.tell_unsubscribed(member, left);
+    }
+
+    fn count_subscriptions(&self) {
+        self.gauges
+            .subscriptions
+            .set(i64::try_from(self.broker.len()).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn register(&mut self, member: &Rc<Member>, register: &Register) {
+        let request = register.request;
+        match self.try_register(member, register) {
+            Ok(registration) => {
+                self.answer(
+                    member,
+                    &WampMessage::Registered(Registered {
+                        request,
+                        registration,
+                    }),
+                );
+            }
+            Err(refusal) => self.refuse(member, MessageType::Register, request, &refusal),
+        }
+        self.count_registrations();
+    }
+
+    fn try_register(
+        &mut self,
+        member: &Rc<Member>,
+        register: &Register,
+    ) -> Result<rewamp_wamp::id::RegistrationId, Refusal> {
+        let (procedure, options) = (&register.procedure, &register.options);
+        check_uri(procedure, options.match_policy, self.uri_check).map_err(|error| Refusal {
+            uri: error_uri::INVALID_URI,
+            text: format!("register for invalid procedure URI '{procedure}': {error}"),
+        })?;
+        if is_restricted(procedure) {
+            return Err(Refusal {
+                uri: error_uri::INVALID_URI,
+                text: format!("register for restricted procedure URI '{procedure}'"),
+            });
+        }
+        let _permit = member
+            .role
+            .may_register(procedure, options.match_policy)
+            .map_err(|denied| member.not_authorized(denied))?;
+        let refused = |text: String| Refusal {
+            uri: error_uri::OPTION_NOT_ALLOWED,
+            text,
+        };
+        if options.match_policy != MatchPolicy::Exact {
+            let name = options.match_policy.name();
+            return Err(refused(format!(
+                "match `{name}`: this dealer registers exact procedures"
+            )));
+        }
+        if options.invoke != InvocationPolicy::Single {
+            let name = options.invoke.name();
+            return Err(refused(format!(
+                "invoke `{name}`: this dealer knows `single`"
+            )));
+        }
+        if member.registrations.borrow().len() >= REGISTRATIONS {
+            return Err(Refusal {
+                uri: error_uri::TOO_MANY,
+                text: format!("a session may register {REGISTRATIONS} procedures"),
+            });
+        }
+        let id = self.ids.draw();
+        let procedure = ByteString::from(procedure.to_string());
+        self.dealer
+            .register(member, &procedure, id, self.now)
+            .map(|registration| registration.id)
+    }
+
+    pub(super) fn unregister(&mut self, member: &Rc<Member>, unregister: &Unregister) {
+        let request = unregister.request;
+        let answer = match self.dealer.unregister(member, unregister.registration) {
+            Some(_) => WampMessage::Unregistered(Unregistered::Answer { request }),
+            None => {
+                let uri = error_uri::NO_SUCH_REGISTRATION;
+                bare_error(MessageType::Unregister, request, uri, member)
+            }
+        };
+        self.answer(member, &answer);
+        self.count_registrations();
+    }
+
+    fn count_registrations(&self) {
+        self.gauges
+            .registrations
+            .set(i64::try_from(self.dealer.len()).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn call(&mut self, member: &Rc<Member>, call: Call) {
+        let permit = match member.role.may_call(&call.procedure) {
+            Ok(permit) => permit,
+            Err(denied) => {
+                let refusal = member.not_authorized(denied);
+                return self.refuse(member, MessageType::Call, call.request, &refusal);
+            }
+        };
+        if is_restricted(&call.procedure) {
+            self.call_meta(member, &call);
+        } else {
+            self.dealer
+                .call(member, call, permit.discloses_caller(), &mut self.delivery);
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        member: &Member,
+        request_type: MessageType,
+        request: RequestId,
+        refusal: &Refusal,
+    ) {
+        let error = refusal.error(request_type, request, member);
+        self.answer(member, &error);
+    }
+
+    /// The realm's name, shared.
+    pub(crate) fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+}
+
+/// An ERROR that says all with its URI, as Crossbar has it.
+fn bare_error(
+    request_type: MessageType,
+    request: RequestId,
+    uri: &'static str,
+    member: &Member,
+) -> WampMessage {
+    WampMessage::Error(Error {
+        request_type,
+        request,
+        details: Dict::new(),
+        error: ByteString::from_static(uri),
+        payload: Payload::empty(member.wire.serializer),
+    })
+}

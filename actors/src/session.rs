@@ -1,0 +1,306 @@
+//! A Session: one connection of one client, from HELLO to GOODBYE. Started by a transport with a
+//! stream of whole messages; decodes them and hands each read to the realm as one batch.
+//! Knows no socket, and nothing of topics or procedures.
+
+pub mod outbox; // what waits for the client
+mod details; // who it is
+mod handshake; // from HELLO to a realm
+pub(crate) mod encoding; // messages of the router's own
+mod decoding; // what becomes of a message that cannot be read
+
+pub use details::{Peer, SessionDetails};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use futures_util::Stream;
+use log::{debug, info};
+use rewamp_wamp::codec;
+use rewamp_wamp::error_uri;
+use rewamp_wamp::framing::Wire;
+use rewamp_wamp::id::SessionId;
+use rewamp_wamp::message::{Abort, Message as WampMessage};
+use rewamp_wamp::payload::Payload;
+use rewamp_wamp::serializer::Limits;
+use rewamp_wamp::value::Dict;
+
+use crate::auth::Authenticators;
+use crate::clock::Clock;
+use crate::metrics::Id;
+use crate::realm::messages::{Batch, Leave};
+use crate::router::{RealmHandle, Router};
+use handshake::Challenged;
+use outbox::{Outbox, Ticket};
+
+/// How long a connection may take until it has joined a realm. A client sends HELLO at once and
+/// answers a challenge within a round trip; what takes longer only holds a descriptor.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a transport hands over once its own handshake is done.
+pub struct Connection {
+    /// Serializer and framing: what the bytes in the outbox look like.
+    pub wire: Wire,
+    /// Drained by the transport's writer, asked by its reader.
+    pub outbox: Arc<Outbox>,
+    /// The other end.
+    pub peer: Peer,
+    /// Bytes that one message to this client may have, without the transport's header.
+    pub max_message: usize,
+    /// How clients of this transport show who they are.
+    pub auth: Arc<Authenticators>,
+    /// The realms of this node.
+    pub router: Router,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// What a transport reads.
+#[derive(Debug)]
+pub enum Inbound {
+    /// The whole messages of one read, without the transport's headers and masks.
+    Frames(Vec<Bytes>),
+    /// The client broke the transport's protocol; the stream ends after this.
+    Fault(String),
+}
+
+/// Starts the session's actor on the current arbiter. It ends with `inbound`.
+pub fn start(connection: Connection, inbound: impl Stream<Item = Inbound> + 'static) {
+    Session::create(|ctx| {
+        ctx.add_stream(inbound);
+        Session {
+            connection,
+            state: State::Opening,
+            timeout: None,
+        }
+    });
+}
+
+/// See the head of this file.
+struct Session {
+    connection: Connection,
+    state: State,
+    /// Runs while no realm is joined.
+    timeout: Option<SpawnHandle>,
+}
+
+/// How far a session is, and what is known in it.
+enum State {
+    /// Nobody yet: HELLO is awaited.
+    Opening,
+    /// Challenged: AUTHENTICATE is awaited.
+    Authenticating(Box<Challenged>),
+    /// In a realm, which has the last word about what it may.
+    Joined { id: SessionId, realm: RealmHandle },
+    /// Nothing is awaited any more.
+    Over,
+}
+
+/// Why a session is ended by the router.
+struct Violation {
+    reason: &'static str,
+    text: String,
+}
+
+impl Violation {
+    fn protocol(text: impl Into<String>) -> Self {
+        Self {
+            reason: error_uri::PROTOCOL_VIOLATION,
+            text: text.into(),
+        }
+    }
+}
+
+impl Session {
+    fn frames(&mut self, frames: Vec<Bytes>) {
+        let mut batch = Vec::with_capacity(frames.len());
+        for frame in frames {
+            let result = match self.decode(&frame) {
+                Ok(Some(message)) => self.message(message, &mut batch),
+                Ok(None) => Ok(()),
+                Err(violation) => Err(violation),
+            };
+            if let Err(violation) = result {
+                self.pass_on(&mut batch);
+                return self.abort(&violation);
+            }
+        }
+        self.pass_on(&mut batch);
+    }
+
+    /// The message of a frame; `None` if it cannot be read and has been answered for itself.
+    fn decode(&self, frame: &Bytes) -> Result<Option<WampMessage>, Violation> {
+        let wire = self.connection.wire;
+        match codec::decode(wire.serializer, frame, &Limits::default()) {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if matches!(self.state, State::Joined { .. }) => {
+                let answer = decoding::answer(&error, wire)
+                    .ok_or_else(|| Violation::protocol(error.to_string()))?;
+                self.send(&answer);
+                Ok(None)
+            }
+            Err(error) => Err(Violation::protocol(error.to_string())),
+        }
+    }
+
+    fn message(
+        &mut self,
+        message: WampMessage,
+        batch: &mut Vec<WampMessage>,
+    ) -> Result<(), Violation> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Opening => self.opening(message),
+            State::Authenticating(challenged) => self.authenticating(*challenged, message),
+            State::Joined { id, realm } => {
+                self.state = State::Joined { id, realm };
+                self.joined(message, batch)
+            }
+            State::Over => Ok(()),
+        }
+    }
+
+    fn joined(
+        &mut self,
+        message: WampMessage,
+        batch: &mut Vec<WampMessage>,
+    ) -> Result<(), Violation> {
+        match message {
+            WampMessage::Publish(_)
+            | WampMessage::Subscribe(_)
+            | WampMessage::Unsubscribe(_)
+            | WampMessage::Call(_)
+            | WampMessage::Cancel(_)
+            | WampMessage::Yield(_)
+            | WampMessage::Error(_)
+            | WampMessage::Register(_)
+            | WampMessage::Unregister(_) => batch.push(message),
+            WampMessage::Goodbye(_) => {
+                batch.push(message);
+                self.pass_on(batch);
+                // The transport stays: the client may say HELLO again (spec, "Session Closing").
+                self.state = State::Opening;
+            }
+            WampMessage::Abort(abort) => {
+                debug!(peer = &*self.connection.peer.address; "client aborted: {}", abort.reason);
+                self.pass_on(batch);
+                self.leave();
+                self.connection.outbox.finish();
+            }
+            WampMessage::Hello(_) => {
+                return Err(Violation::protocol(
+                    "HELLO in a session that has joined a realm",
+                ));
+            }
+            other => {
+                let name = other.message_type().name();
+                return Err(Violation::protocol(format!(
+                    "{name} is not for clients to send here"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// One read, one message to the realm.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the ticket bounds it: with a few batches under way nothing more is read"
+    )]
+    fn pass_on(&self, batch: &mut Vec<WampMessage>) {
+        if let State::Joined { id, realm } = &self.state
+            && !batch.is_empty()
+        {
+            realm.address.do_send(Batch {
+                session: *id,
+                messages: std::mem::take(batch),
+                ticket: Ticket::new(&self.connection.outbox),
+            });
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one for each session that joined"
+    )]
+    fn leave(&mut self) {
+        if let State::Joined { id, realm } = std::mem::replace(&mut self.state, State::Over) {
+            realm.address.do_send(Leave { session: id });
+        }
+    }
+
+    fn send(&self, message: &WampMessage) {
+        let mut frame = BytesMut::new();
+        encoding::append(self.connection.wire, message, &mut frame);
+        self.connection.outbox.answer(&frame, 1);
+        self.connection.outbox.wake();
+    }
+
+    /// Runs the timeout exactly while no realm is joined.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        let waits = matches!(self.state, State::Opening | State::Authenticating(_));
+        if !waits {
+            if let Some(timeout) = self.timeout.take() {
+                ctx.cancel_future(timeout);
+            }
+        } else if self.timeout.is_none() {
+            self.timeout = Some(ctx.run_later(HANDSHAKE_TIMEOUT, |session, _| {
+                session.abort(&Violation {
+                    reason: error_uri::TIMEOUT,
+                    text: "no realm was joined in time".to_owned(),
+                });
+            }));
+        }
+    }
+
+    /// Ends the session: the client is told why, then the connection closes.
+    fn abort(&mut self, violation: &Violation) {
+        let Violation { reason, text } = violation;
+        debug!(peer = &*self.connection.peer.address, reason; "session aborted: {text}");
+        self.connection.router.metrics.aborted(reason);
+        let message = WampMessage::Abort(Abort {
+            details: Dict::from([("message", text.as_str())]),
+            reason: ByteString::from_static(reason),
+            payload: Payload::empty(self.connection.wire.serializer),
+        });
+        self.send(&message);
+        self.leave();
+        self.state = State::Over;
+        self.connection.outbox.finish();
+    }
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.connection.router.metrics.gauge(Id::Connections).inc();
+        self.watch(ctx);
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        self.leave();
+        self.connection.outbox.finish();
+        self.connection.router.metrics.gauge(Id::Connections).dec();
+    }
+}
+
+impl StreamHandler<Inbound> for Session {
+    fn handle(&mut self, inbound: Inbound, ctx: &mut Context<Self>) {
+        match inbound {
+            Inbound::Frames(frames) => self.frames(frames),
+            Inbound::Fault(fault) => {
+                info!(peer = &*self.connection.peer.address; "transport fault: {fault}");
+                self.connection.router.metrics.aborted("transport");
+                self.leave();
+                self.connection.outbox.finish();
+            }
+        }
+        self.watch(ctx);
+    }
+
+    fn finished(&mut self, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}
