@@ -16,3 +16,4 @@ mod earthquakes; // a real data set, a late client, and a node that is killed un
 mod tour; // the programs of the README's five minutes
 mod clean_stop; // SIGTERM: nothing is lost, everybody is told
 mod crash; // SIGKILL at full rate: what was acknowledged is there
+mod bad_input; // what no proper client sends

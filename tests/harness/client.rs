@@ -15,6 +15,8 @@ const HANDSHAKE: [u8; 4] = [0x7f, 0xf1, 0, 0];
 pub(crate) mod code {
     pub(crate) const HELLO: u64 = 1;
     pub(crate) const WELCOME: u64 = 2;
+    pub(crate) const ABORT: u64 = 3;
+    pub(crate) const ERROR: u64 = 8;
     pub(crate) const PUBLISH: u64 = 16;
     pub(crate) const PUBLISHED: u64 = 17;
     pub(crate) const CALL: u64 = 48;
@@ -53,8 +55,7 @@ impl Client {
     /// A session in `realm1` as everybody.
     pub(crate) fn join(port: u16) -> io::Result<Self> {
         let mut client = Self::connect(port)?;
-        let roles = json!({"publisher": {}, "subscriber": {}, "caller": {}, "callee": {}});
-        client.send(&json!([code::HELLO, "realm1", {"roles": roles}]))?;
+        client.send(&hello("realm1"))?;
         client.flush()?;
         let welcome = client.receive()?;
         match welcome[0].as_u64() {
@@ -72,6 +73,16 @@ impl Client {
     /// Puts a message into the buffer; [`Client::flush`] sends.
     pub(crate) fn send(&mut self, message: &Value) -> io::Result<()> {
         self.send_frame(0, message.to_string().as_bytes())
+    }
+
+    /// Puts bytes into the buffer as one message, whatever they are.
+    pub(crate) fn send_text(&mut self, message: &[u8]) -> io::Result<()> {
+        self.send_frame(0, message)
+    }
+
+    /// Puts bytes into the buffer as they are, without a frame around them.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write_all(bytes)
     }
 
     pub(crate) fn flush(&mut self) -> io::Result<()> {
@@ -116,6 +127,12 @@ impl Client {
         self.writer.write_all(&[kind, high, middle, low])?;
         self.writer.write_all(frame)
     }
+}
+
+/// The first message of a client that can do everything.
+pub(crate) fn hello(realm: &str) -> Value {
+    let roles = json!({"publisher": {}, "subscriber": {}, "caller": {}, "callee": {}});
+    json!([code::HELLO, realm, {"roles": roles}])
 }
 
 fn broken(what: impl Into<String>) -> Error {

@@ -216,6 +216,17 @@ pub(crate) fn check(config: &Value) -> Output {
         .expect("the binary runs")
 }
 
+/// Sends bytes to a port and reads until the other side ends the connection.
+pub(crate) fn exchange(port: u16, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("somebody listens");
+    stream.set_read_timeout(Some(SOON)).expect("a time limit");
+    stream.write_all(bytes).expect("sent");
+    let mut answer = Vec::new();
+    // A reset is an end as well; what came before it counts.
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
 fn write_config(dir: &Path, config: &Value) {
     let text = serde_json::to_string_pretty(config).expect("a configuration is JSON");
     fs::write(dir.join("config.json"), text).expect("the configuration is written");
