@@ -41,11 +41,7 @@ fn a_message_that_is_too_short_or_too_long_is_a_protocol_violation() {
     let node = open_node();
     for message in client_messages() {
         let elements = message.as_array().expect("a message");
-        let required = elements
-            .iter()
-            .filter(|element| !is_payload(element))
-            .count();
-        for length in 1..required {
+        for length in 1..payload_place(&message) {
             let short = Value::from(&elements[..length]);
             is_violation(&short, answer_in_session(&node, &short));
         }
