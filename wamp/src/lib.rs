@@ -9,5 +9,6 @@ pub mod payload; //    arguments as the bytes they came in
 pub mod message; //    every message as a struct
 pub mod serializer; // JSON, MessagePack, CBOR: bytes of one value
 pub mod framing; //    RawSocket and WebSocket frames around a message
+pub mod codec; //      bytes ↔ messages
 pub mod feature; //    names of what a peer can do
 pub mod error_uri; //  names of what went wrong

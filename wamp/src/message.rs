@@ -22,6 +22,7 @@ pub use self::session::{
     Abort, Authenticate, Challenge, Error, Goodbye, Hello, HelloDetails, Roles, Welcome,
     WelcomeDetails,
 };
+use crate::payload::Payload;
 
 /// A message, either direction. Spec: "Messages".
 #[derive(Debug, Clone, PartialEq)]
@@ -220,6 +221,21 @@ impl Message {
             Self::Invocation(_) => MessageType::Invocation,
             Self::Interrupt(_) => MessageType::Interrupt,
             Self::Yield(_) => MessageType::Yield,
+        }
+    }
+
+    /// The arguments, of messages that can have some.
+    pub const fn payload(&self) -> Option<&Payload> {
+        match self {
+            Self::Abort(message) => Some(&message.payload),
+            Self::Error(message) => Some(&message.payload),
+            Self::Publish(message) => Some(&message.payload),
+            Self::Event(message) => Some(&message.payload),
+            Self::Call(message) => Some(&message.payload),
+            Self::Result(message) => Some(&message.payload),
+            Self::Invocation(message) => Some(&message.payload),
+            Self::Yield(message) => Some(&message.payload),
+            _ => None,
         }
     }
 }

@@ -31,6 +31,12 @@ pub enum TranscodeError {
         /// What is wrong.
         what: &'static str,
     },
+    /// Lists and maps are nested more deeply than allowed, see [`super::Limits`].
+    #[error("the data at byte {at} is nested too deeply")]
+    TooDeep {
+        /// Where, in bytes from the start of the data.
+        at: usize,
+    },
     /// More values than a tree may have, see [`super::Limits`].
     #[error("{path}: more than {limit} values")]
     TooMany {
@@ -72,7 +78,7 @@ impl TranscodeError {
             Self::Unrepresentable { path, .. } | Self::TooMany { path, .. } => {
                 path.insert_str(0, place);
             }
-            Self::Malformed { .. } => {}
+            Self::Malformed { .. } | Self::TooDeep { .. } => {}
         }
         self
     }

@@ -1,0 +1,582 @@
+//! The elements of one message, read one after another, and what is said when one is wrong.
+
+use std::ops::Range;
+
+use bytestring::ByteString;
+
+use crate::id::{Id, Kind, RequestId};
+use crate::message::MessageType;
+use crate::payload::Payload;
+use crate::serializer::{
+    Builder, End, Limits, Malformed, NOT_A_KEY, Next, Open, Reader, Serializer, Text, Token,
+    TranscodeError,
+};
+use crate::value::{Dict, Value, whole};
+
+/// Why a frame is not a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct DecodeError {
+    /// What sort of fault it is.
+    pub kind: DecodeErrorKind,
+    /// Which message, if its type could be read.
+    pub message_type: Option<MessageType>,
+    /// Which request, if its ID could be read: it can be answered with an ERROR.
+    pub request: Option<RequestId>,
+    /// The element, what was wrong with it, what is allowed.
+    pub reason: String,
+}
+
+/// What sort of fault a [`DecodeError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DecodeErrorKind {
+    /// The bytes are not what the serializer allows, or more than one value.
+    Malformed,
+    /// Lists and maps are nested too deeply, or there are too many values.
+    OverLimit,
+    /// It is not a list that begins with the number of a message.
+    UnknownType,
+    /// It has too few or too many elements.
+    WrongLength,
+    /// An element is of a wrong type or value.
+    WrongElement,
+}
+
+impl DecodeError {
+    pub(super) fn new(kind: DecodeErrorKind, reason: String) -> Self {
+        Self {
+            kind,
+            message_type: None,
+            request: None,
+            reason,
+        }
+    }
+
+    pub(super) fn malformed(malformed: Malformed) -> Self {
+        let kind = match malformed.too_deep {
+            true => DecodeErrorKind::OverLimit,
+            false => DecodeErrorKind::Malformed,
+        };
+        Self::new(
+            kind,
+            format!(
+                "malformed data at byte {}: {}",
+                malformed.at, malformed.what
+            ),
+        )
+    }
+}
+
+/// Where in a message reading is.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    message_type: MessageType,
+    request: Option<RequestId>,
+    element: &'static str,
+    key: &'static str,
+}
+
+impl Place {
+    pub(super) fn wrong(&self, what: &str) -> DecodeError {
+        self.error(DecodeErrorKind::WrongElement, "", what)
+    }
+
+    /// `path` leads on from the element or key: `.name` or `[index]`, any number of them.
+    fn error(&self, kind: DecodeErrorKind, path: &str, what: &str) -> DecodeError {
+        let Self {
+            message_type,
+            request,
+            element,
+            key,
+        } = *self;
+        let dot = if key.is_empty() { "" } else { "." };
+        let reason = format!("{message_type}.{element}{dot}{key}{path}: {what}");
+        DecodeError {
+            kind,
+            message_type: Some(message_type),
+            request,
+            reason,
+        }
+    }
+
+    fn expected(&self, expected: &str, found: &str) -> DecodeError {
+        self.wrong(&format!("expected {expected}, found {found}"))
+    }
+
+    fn malformed(&self, malformed: Malformed) -> DecodeError {
+        let error = DecodeError::malformed(malformed);
+        self.error(error.kind, "", &error.reason)
+    }
+
+    fn tree(&self, error: TranscodeError) -> DecodeError {
+        match error {
+            TranscodeError::Malformed { at, what } => self.malformed(Malformed::new(at, what)),
+            TranscodeError::TooDeep { at } => self.malformed(Malformed::too_deep(at)),
+            TranscodeError::TooMany { path, limit } => self.error(
+                DecodeErrorKind::OverLimit,
+                &path,
+                &format!("more than {limit} values"),
+            ),
+            TranscodeError::Unrepresentable { what, path, .. } => {
+                let what = format!("{what} is not allowed");
+                self.error(DecodeErrorKind::WrongElement, &path, &what)
+            }
+        }
+    }
+}
+
+/// A message whose type has been read.
+pub(super) struct Fields<'l, R> {
+    reader: R,
+    serializer: Serializer,
+    limits: &'l Limits,
+    builder: Builder,
+    open: Open,
+    read: usize,
+    /// Whether the end of the list has been taken.
+    ended: bool,
+    place: Place,
+}
+
+impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
+    /// Reads as far as the type.
+    pub(super) fn begin(
+        mut reader: R,
+        serializer: Serializer,
+        limits: &'l Limits,
+    ) -> Result<(MessageType, Self), DecodeError> {
+        let unknown = |what: &str| DecodeError::new(DecodeErrorKind::UnknownType, what.to_owned());
+        let Token::List(mut open) = reader.token().map_err(DecodeError::malformed)? else {
+            return Err(unknown("a message is a list"));
+        };
+        if !reader
+            .more(&mut open, End::List)
+            .map_err(DecodeError::malformed)?
+        {
+            return Err(unknown("a message begins with its type"));
+        }
+        let code = unsigned(&reader.token().map_err(DecodeError::malformed)?)
+            .ok_or_else(|| unknown("a message begins with its type, a non-negative integer"))?;
+        let message_type = MessageType::from_code(code)
+            .ok_or_else(|| unknown(&format!("there is no message of type {code}")))?;
+        let place = Place {
+            message_type,
+            request: None,
+            element: "",
+            key: "",
+        };
+        let builder = Builder::new(limits.max_values());
+        Ok((
+            message_type,
+            Self {
+                reader,
+                serializer,
+                limits,
+                builder,
+                open,
+                read: 1,
+                ended: false,
+                place,
+            },
+        ))
+    }
+
+    /// Whether there is another element, called `element`.
+    pub(super) fn has(&mut self, element: &'static str) -> Result<bool, DecodeError> {
+        self.place.element = element;
+        self.place.key = "";
+        if self.ended {
+            return Ok(false);
+        }
+        let more = self.reader.more(&mut self.open, End::List);
+        let more = more.map_err(|malformed| self.place.malformed(malformed))?;
+        self.read += usize::from(more);
+        self.ended = !more;
+        Ok(more)
+    }
+
+    fn need(&mut self, element: &'static str, least: usize) -> Result<(), DecodeError> {
+        if self.has(element)? {
+            return Ok(());
+        }
+        let Place {
+            message_type,
+            request,
+            ..
+        } = self.place;
+        let (read, are) = (self.read, if least == 1 { "is" } else { "are" });
+        let reason = format!("{message_type} has {read} elements, {least} {are} needed");
+        let kind = DecodeErrorKind::WrongLength;
+        Err(DecodeError {
+            kind,
+            message_type: Some(message_type),
+            request,
+            reason,
+        })
+    }
+
+    /// The message must end here.
+    pub(super) fn end(mut self) -> Result<(), DecodeError> {
+        if self.has("end")? {
+            let Place {
+                message_type,
+                request,
+                ..
+            } = self.place;
+            let reason = format!("{message_type} has more than {} elements", self.read - 1);
+            let kind = DecodeErrorKind::WrongLength;
+            return Err(DecodeError {
+                kind,
+                message_type: Some(message_type),
+                request,
+                reason,
+            });
+        }
+        self.reader.finish().map_err(|malformed| {
+            let error = DecodeError::malformed(malformed);
+            let Place {
+                message_type,
+                request,
+                ..
+            } = self.place;
+            DecodeError {
+                message_type: Some(message_type),
+                request,
+                ..error
+            }
+        })
+    }
+
+    /// What is wrong with the element or key just read.
+    pub(super) fn wrong(&self, what: &str) -> DecodeError {
+        self.place.wrong(what)
+    }
+
+    /// The ID of the request, remembered for errors that follow. `least` is how many elements
+    /// the message has at least.
+    pub(super) fn request(&mut self, least: usize) -> Result<RequestId, DecodeError> {
+        let request = self.id("Request", least)?;
+        self.place.request = Some(request);
+        Ok(request)
+    }
+
+    pub(super) fn id<K: Kind>(
+        &mut self,
+        element: &'static str,
+        least: usize,
+    ) -> Result<Id<K>, DecodeError> {
+        let number = self.unsigned(element, least)?;
+        Id::new(number).ok_or_else(|| self.wrong(&not_an_id(number)))
+    }
+
+    pub(super) fn unsigned(
+        &mut self,
+        element: &'static str,
+        least: usize,
+    ) -> Result<u64, DecodeError> {
+        self.need(element, least)?;
+        let token = self.token()?;
+        unsigned(&token).ok_or_else(|| {
+            self.place
+                .expected("a non-negative integer", &describe(&token))
+        })
+    }
+
+    pub(super) fn text(
+        &mut self,
+        element: &'static str,
+        least: usize,
+    ) -> Result<ByteString, DecodeError> {
+        self.need(element, least)?;
+        match self.token()? {
+            Token::Text(text) => self.own(text),
+            other => Err(self.place.expected("a string", other.kind())),
+        }
+    }
+
+    /// A map whose keys `known` may take; it answers whether it did. All others go to `extra`.
+    /// A null in the map's place is an empty map.
+    pub(super) fn options(
+        &mut self,
+        element: &'static str,
+        least: usize,
+        extra: &mut Dict,
+        known: impl FnMut(&mut Entry<'_, 'l, R>, &[u8]) -> Result<bool, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.need(element, least)?;
+        self.entries(extra, known)
+    }
+
+    /// As [`Self::options`] for an element that may be absent.
+    pub(super) fn entries(
+        &mut self,
+        extra: &mut Dict,
+        mut known: impl FnMut(&mut Entry<'_, 'l, R>, &[u8]) -> Result<bool, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let mut open = match self.token()? {
+            Token::Map(open) => open,
+            Token::Null => return Ok(()),
+            other => return Err(self.place.expected("a map", other.kind())),
+        };
+        loop {
+            self.place.key = "";
+            let more = self.reader.more(&mut open, End::Map);
+            if !more.map_err(|malformed| self.place.malformed(malformed))? {
+                return Ok(());
+            }
+            let key = self
+                .reader
+                .key()
+                .map_err(|malformed| self.place.malformed(malformed))?;
+            let Token::Text(key) = key else {
+                return Err(self.wrong(NOT_A_KEY));
+            };
+            let mut entry = Entry { fields: self };
+            if !known(&mut entry, key.as_bytes())? {
+                let key = self.own(key)?;
+                let value = self
+                    .value()
+                    .map_err(|error| self.place.tree(error.within_key(&key)))?;
+                extra.push(key, value);
+            }
+        }
+    }
+
+    /// A map as it is.
+    pub(super) fn dict(
+        &mut self,
+        element: &'static str,
+        least: usize,
+    ) -> Result<Dict, DecodeError> {
+        let mut dict = Dict::new();
+        self.options(element, least, &mut dict, |_, _| Ok(false))?;
+        Ok(dict)
+    }
+
+    /// The arguments that end the message, and its end.
+    pub(super) fn payload(mut self) -> Result<Payload, DecodeError> {
+        let mut args = None;
+        let mut kwargs = None;
+        if self.has("Arguments")? {
+            args = self.argument(Next::List, "a list")?;
+            if self.has("ArgumentsKw")? {
+                kwargs = self.argument(Next::Map, "a map")?;
+            }
+        }
+        let payload = Payload::from_message(self.serializer, self.reader.source(), args, kwargs);
+        self.end()?;
+        Ok(payload)
+    }
+
+    /// Where the next element is; nowhere if it is null.
+    fn argument(
+        &mut self,
+        expected: Next,
+        name: &str,
+    ) -> Result<Option<Range<usize>>, DecodeError> {
+        let found = self
+            .reader
+            .next()
+            .map_err(|malformed| self.place.malformed(malformed))?;
+        let begins = self.reader.position();
+        let skipped = self.reader.skip(self.limits.max_nesting());
+        skipped.map_err(|malformed| self.place.malformed(malformed))?;
+        if found == expected {
+            return Ok(Some(begins..self.reader.position()));
+        }
+        match found {
+            Next::Null => Ok(None),
+            Next::List => Err(self.place.expected(name, "a list")),
+            Next::Map => Err(self.place.expected(name, "a map")),
+            Next::Other => Err(self.wrong(&format!("expected {name}"))),
+        }
+    }
+
+    fn token(&mut self) -> Result<Token<'a>, DecodeError> {
+        self.reader
+            .token()
+            .map_err(|malformed| self.place.malformed(malformed))
+    }
+
+    fn own(&self, text: Text<'a>) -> Result<ByteString, DecodeError> {
+        self.reader
+            .own(text)
+            .map_err(|malformed| self.place.malformed(malformed))
+    }
+
+    fn value(&mut self) -> Result<Value, TranscodeError> {
+        self.builder.value(
+            &mut self.reader,
+            self.limits.max_nesting().saturating_sub(1),
+        )
+    }
+}
+
+/// An entry of options or details whose key has been read. Null counts as absent everywhere.
+pub(super) struct Entry<'f, 'l, R> {
+    fields: &'f mut Fields<'l, R>,
+}
+
+impl<'a, 'l, R: Reader<'a>> Entry<'_, 'l, R> {
+    /// What is wrong with the value just read.
+    pub(super) fn wrong(&self, what: &str) -> DecodeError {
+        self.fields.wrong(what)
+    }
+
+    pub(super) fn bool(&mut self, key: &'static str) -> Result<Option<bool>, DecodeError> {
+        match self.token(key)? {
+            Token::Bool(bool) => Ok(Some(bool)),
+            Token::Null => Ok(None),
+            other => Err(self.expected("a bool", &other)),
+        }
+    }
+
+    pub(super) fn unsigned(&mut self, key: &'static str) -> Result<Option<u64>, DecodeError> {
+        let token = self.token(key)?;
+        match unsigned(&token) {
+            None if !matches!(token, Token::Null) => {
+                Err(self.expected("a non-negative integer", &token))
+            }
+            number => Ok(number),
+        }
+    }
+
+    pub(super) fn id<K: Kind>(&mut self, key: &'static str) -> Result<Option<Id<K>>, DecodeError> {
+        let Some(number) = self.unsigned(key)? else {
+            return Ok(None);
+        };
+        Id::new(number)
+            .map(Some)
+            .ok_or_else(|| self.wrong(&not_an_id(number)))
+    }
+
+    pub(super) fn text(&mut self, key: &'static str) -> Result<Option<ByteString>, DecodeError> {
+        match self.token(key)? {
+            Token::Text(text) => self.fields.own(text).map(Some),
+            Token::Null => Ok(None),
+            other => Err(self.expected("a string", &other)),
+        }
+    }
+
+    /// One of the names that `from_name` knows; `allowed` lists them.
+    pub(super) fn name<T>(
+        &mut self,
+        key: &'static str,
+        from_name: impl FnOnce(&str) -> Option<T>,
+        allowed: &str,
+    ) -> Result<Option<T>, DecodeError> {
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
+        match from_name(&text) {
+            Some(known) => Ok(Some(known)),
+            None => Err(self.fields.place.expected(allowed, &shortened(&text))),
+        }
+    }
+
+    pub(super) fn map(&mut self, key: &'static str) -> Result<Option<Dict>, DecodeError> {
+        match self.token(key)? {
+            Token::Map(open) => {
+                let depth = self.fields.limits.max_nesting().saturating_sub(1);
+                let Fields {
+                    builder,
+                    reader,
+                    place,
+                    ..
+                } = &mut *self.fields;
+                builder
+                    .map(open, reader, depth)
+                    .map(Some)
+                    .map_err(|error| place.tree(error))
+            }
+            Token::Null => Ok(None),
+            other => Err(self.expected("a map", &other)),
+        }
+    }
+
+    /// A list of strings; empty if absent.
+    pub(super) fn texts(&mut self, key: &'static str) -> Result<Vec<ByteString>, DecodeError> {
+        self.list(key, |entry| match entry.fields.token()? {
+            Token::Text(text) => entry.fields.own(text),
+            other => Err(entry.expected("a list of strings", &other)),
+        })
+    }
+
+    /// A list of IDs; empty if absent.
+    pub(super) fn ids<K: Kind>(&mut self, key: &'static str) -> Result<Vec<Id<K>>, DecodeError> {
+        self.list(key, |entry| {
+            let token = entry.fields.token()?;
+            match unsigned(&token).and_then(Id::new) {
+                Some(id) => Ok(id),
+                None => Err(entry.expected("a list of IDs", &token)),
+            }
+        })
+    }
+
+    fn list<T>(
+        &mut self,
+        key: &'static str,
+        mut item: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        let mut open = match self.token(key)? {
+            Token::List(open) => open,
+            Token::Null => return Ok(Vec::new()),
+            other => return Err(self.expected("a list", &other)),
+        };
+        let mut items = Vec::new();
+        loop {
+            let Fields {
+                builder,
+                reader,
+                place,
+                ..
+            } = &mut *self.fields;
+            let more = reader.more(&mut open, End::List);
+            if !more.map_err(|malformed| place.malformed(malformed))? {
+                return Ok(items);
+            }
+            builder.count().map_err(|error| place.tree(error))?;
+            items.push(item(self)?);
+        }
+    }
+
+    fn token(&mut self, key: &'static str) -> Result<Token<'a>, DecodeError> {
+        self.fields.place.key = key;
+        self.fields.token()
+    }
+
+    fn expected(&self, expected: &str, found: &Token<'a>) -> DecodeError {
+        self.fields.place.expected(expected, &describe(found))
+    }
+}
+
+/// An integer, or a float without a fraction up to 2^53: some clients send every number so.
+fn unsigned(token: &Token<'_>) -> Option<u64> {
+    match token {
+        Token::Integer(number) => number.as_u64(),
+        Token::Float(number) => whole(*number).and_then(|number| u64::try_from(number).ok()),
+        _ => None,
+    }
+}
+
+fn describe(found: &Token<'_>) -> String {
+    match found {
+        Token::Integer(number) => number.to_string(),
+        Token::Float(number) => format!("{number:?}"),
+        other => other.kind().to_owned(),
+    }
+}
+
+fn not_an_id(number: u64) -> String {
+    format!("expected an ID from 1 to 2^53, found {number}")
+}
+
+/// Of a text that a client chose only so much is repeated.
+fn shortened(text: &str) -> String {
+    const CHARACTERS: usize = 32;
+    match text.char_indices().nth(CHARACTERS) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
+}

@@ -1,0 +1,164 @@
+//! Messages with their frames, appended to what waits for a connection. One message, one frame.
+
+use bytes::BytesMut;
+use smallvec::SmallVec;
+
+use super::{encode, write_options};
+use crate::framing::{FrameTooLong, Wire, append_framed};
+use crate::id::{PublicationId, RequestId, SubscriptionId};
+use crate::message::{EventDetails, Message, MessageType, Published};
+use crate::payload::Payload;
+use crate::serializer::{
+    CborWriter, JsonWriter, MsgPackWriter, Serializer, TranscodeError, Writer,
+};
+
+/// Why a message cannot be sent. Nothing has been appended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The serializer cannot express it.
+    #[error(transparent)]
+    Transcode(#[from] TranscodeError),
+    /// It is longer than the frame can be.
+    #[error(transparent)]
+    TooLong(#[from] FrameTooLong),
+}
+
+/// Appends one framed message and returns the length of the message in it, to compare with what
+/// the receiver takes. A payload of another serializer is transcoded.
+///
+/// # Errors
+/// What the serializer cannot express, or the frame cannot hold.
+pub fn encode_framed(
+    wire: Wire,
+    message: &Message,
+    out: &mut BytesMut,
+) -> Result<usize, EncodeError> {
+    const HEAD_BYTES: usize = 48;
+    let estimate = HEAD_BYTES + message.payload().map_or(0, |payload| payload.tail().len());
+    append_framed(wire, estimate, out, |out| {
+        Ok(encode(wire.serializer, message, out)?)
+    })
+}
+
+/// Appends a framed PUBLISHED and returns the length of the message in it.
+///
+/// # Errors
+/// None in practice: it has a place for them only because all of its kind have.
+pub fn encode_published(
+    wire: Wire,
+    request: RequestId,
+    publication: PublicationId,
+    out: &mut BytesMut,
+) -> Result<usize, EncodeError> {
+    encode_framed(
+        wire,
+        &Message::Published(Published {
+            request,
+            publication,
+        }),
+        out,
+    )
+}
+
+/// What all EVENTs of one subscription on one wire have in common, encoded once:
+/// everything but the publication's ID and the payload.
+#[derive(Debug, Clone)]
+pub struct EventHead {
+    wire: Wire,
+    /// What stands between the head of the list and the publication.
+    subscription: SmallVec<[u8; 24]>,
+    /// What stands between the publication and the payload.
+    details: SmallVec<[u8; 24]>,
+}
+
+impl EventHead {
+    /// For events of `subscription` with these details.
+    ///
+    /// # Errors
+    /// What the serializer cannot express in the details.
+    pub fn new(
+        wire: Wire,
+        subscription: SubscriptionId,
+        details: &EventDetails,
+    ) -> Result<Self, TranscodeError> {
+        match wire.serializer {
+            Serializer::Json => Self::with::<JsonWriter>(wire, subscription, details),
+            Serializer::MsgPack => Self::with::<MsgPackWriter>(wire, subscription, details),
+            Serializer::Cbor => Self::with::<CborWriter>(wire, subscription, details),
+        }
+    }
+
+    fn with<W: Writer>(
+        wire: Wire,
+        subscription: SubscriptionId,
+        details: &EventDetails,
+    ) -> Result<Self, TranscodeError> {
+        let mut out = BytesMut::new();
+        W::unsigned(&mut out, MessageType::Event.code());
+        W::separate(&mut out, false);
+        W::unsigned(&mut out, subscription.get());
+        W::separate(&mut out, false);
+        let head = out.split();
+        W::separate(&mut out, false);
+        let entries = write_options::event(details);
+        entries
+            .write::<W>(&mut out)
+            .map_err(|error| error.within("EVENT"))?;
+        Ok(Self {
+            wire,
+            subscription: head.as_ref().into(),
+            details: out.as_ref().into(),
+        })
+    }
+
+    /// On which wire.
+    pub const fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    /// Appends one framed EVENT and returns the length of the message in it. A payload of
+    /// another serializer is transcoded: to send it to many, transcode it first.
+    ///
+    /// # Errors
+    /// What the serializer cannot express, or the frame cannot hold.
+    pub fn append(
+        &self,
+        publication: PublicationId,
+        payload: &Payload,
+        out: &mut BytesMut,
+    ) -> Result<usize, EncodeError> {
+        match self.wire.serializer {
+            Serializer::Json => self.append_with::<JsonWriter>(publication, payload, out),
+            Serializer::MsgPack => self.append_with::<MsgPackWriter>(publication, payload, out),
+            Serializer::Cbor => self.append_with::<CborWriter>(publication, payload, out),
+        }
+    }
+
+    fn append_with<W: Writer>(
+        &self,
+        publication: PublicationId,
+        payload: &Payload,
+        out: &mut BytesMut,
+    ) -> Result<usize, EncodeError> {
+        if payload.serializer() != W::SERIALIZER {
+            let other = payload.transcode(W::SERIALIZER);
+            let other = other.map_err(|error| error.within("EVENT."))?;
+            return self.append_with::<W>(publication, &other, out);
+        }
+        const LIST_AND_ID_BYTES: usize = 20;
+        let head = self.subscription.len() + self.details.len() + LIST_AND_ID_BYTES;
+        append_framed(self.wire, head + payload.tail().len(), out, |out| {
+            W::begin_list(out, 4 + payload.elements());
+            out.extend_from_slice(&self.subscription);
+            W::unsigned(out, publication.get());
+            out.extend_from_slice(&self.details);
+            if !payload.is_empty() {
+                W::separate(out, false);
+                out.extend_from_slice(payload.tail());
+            }
+            W::end_list(out);
+            Ok(())
+        })
+    }
+}
