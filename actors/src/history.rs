@@ -265,7 +265,10 @@ impl History {
 
     fn tell_idle(&mut self) {
         if self.committing.is_none() {
-            self.idle.drain(..).for_each(|idle| drop(idle.send(())));
+            for idle in self.idle.drain(..) {
+                // Whoever asked may have gone.
+                let _ = idle.send(());
+            }
         }
     }
 

@@ -33,5 +33,5 @@ pub struct Question {
     /// whether there would have been others.
     pub page: u64,
     /// While the question waits, one batch less of its session is read.
-    pub ticket: Option<Ticket>,
+    pub ticket: Ticket,
 }

@@ -16,6 +16,7 @@ use super::{Arguments, Failure};
 use crate::history::Question;
 use crate::realm::Realm;
 use crate::realm::member::Member;
+use crate::session::outbox::Ticket;
 
 /// Events of a page, at most.
 const PAGE: u64 = 10_000;
@@ -69,7 +70,7 @@ pub(super) fn question(
         realm: realm.name(),
         query,
         page,
-        ticket: None,
+        ticket: Ticket::new(&member.outbox),
     })
 }
 

@@ -75,7 +75,7 @@ impl Realm {
             match message {
                 WampMessage::Publish(publish) => {
                     if let Err(publish) = self.publish(member, publish, hold) {
-                        left.messages.push_front(WampMessage::Publish(publish));
+                        left.messages.push_front(WampMessage::Publish(*publish));
                         result = Err(left);
                         break;
                     }

@@ -24,7 +24,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// What is left of a batch.
 pub(super) struct Remainder {
     pub(super) messages: VecDeque<WampMessage>,
-    pub(super) ticket: Ticket,
+    #[expect(dead_code, reason = "its drop lets the session's transport read on")]
+    ticket: Ticket,
 }
 
 impl Remainder {

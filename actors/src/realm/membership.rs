@@ -25,7 +25,7 @@ use crate::session::encoding;
 use crate::session::outbox::Outbox;
 
 /// What the router says it is.
-pub const AGENT: &str = concat!("Rewamp-", env!("CARGO_PKG_VERSION"));
+const AGENT: &str = concat!("Rewamp-", env!("CARGO_PKG_VERSION"));
 
 /// What the Broker can do.
 const BROKER: &[&str] = &[

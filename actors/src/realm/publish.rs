@@ -47,7 +47,7 @@ impl Realm {
         member: &Rc<Member>,
         publish: Publish,
         hold: bool,
-    ) -> Result<(), Publish> {
+    ) -> Result<(), Box<Publish>> {
         let (route, permit) = match self.route(member, &publish.topic) {
             Ok(found) => found,
             Err(refusal) => {
@@ -61,7 +61,7 @@ impl Realm {
             .filter(|_| !names_sessions(&publish.options));
         let has_room = stored.is_none() || self.history.as_ref().is_some_and(|it| it.has_room());
         if !has_room && hold {
-            return Err(publish);
+            return Err(Box::new(publish));
         }
         let id = self.ids.draw();
         let kept = match stored {
@@ -189,19 +189,17 @@ impl Realm {
                     self.answer(member, &routed_not_stored(request, member.wire, why));
                 }
             }
-            (Kept::Yes, Some(history)) if history.is_durable() => {
-                if wanted {
-                    let (outbox, wire) = (Arc::clone(&member.outbox), member.wire);
-                    let accepted = self.now;
-                    history.acknowledge(|place| Waiting {
-                        outbox,
-                        wire,
-                        request,
-                        publication: id,
-                        accepted,
-                        place,
-                    });
-                }
+            (Kept::Yes, Some(history)) if wanted && history.is_durable() => {
+                let (outbox, wire) = (Arc::clone(&member.outbox), member.wire);
+                let accepted = self.now;
+                history.acknowledge(|place| Waiting {
+                    outbox,
+                    wire,
+                    request,
+                    publication: id,
+                    accepted,
+                    place,
+                });
             }
             _ if wanted => {
                 let published = WampMessage::Published(Published {
