@@ -17,3 +17,4 @@ mod tour; // the programs of the README's five minutes
 mod clean_stop; // SIGTERM: nothing is lost, everybody is told
 mod crash; // SIGKILL at full rate: what was acknowledged is there
 mod bad_input; // what no proper client sends
+mod bad_websocket; // handshakes and frames, byte by byte
