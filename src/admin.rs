@@ -67,8 +67,14 @@ impl Status {
     fn degraded(&self) -> Vec<Value> {
         const REASONS: [(Id, &str); 3] = [
             (Id::HistoryDegraded, "the event store cannot be written"),
-            (Id::HistoryMissingEvents, "events that were stored are missing"),
-            (Id::HistorySetAside, "damaged parts of the event store are set aside"),
+            (
+                Id::HistoryMissingEvents,
+                "events that were stored are missing",
+            ),
+            (
+                Id::HistorySetAside,
+                "damaged parts of the event store are set aside",
+            ),
         ];
         let mut degraded = Vec::new();
         for realm in self.realms.iter() {
@@ -95,7 +101,11 @@ impl Status {
     fn metrics(&self) -> HttpResponse {
         match self.metrics.encode() {
             Ok(text) => page(StatusCode::OK, OPEN_METRICS, text),
-            Err(error) => page(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", error.to_string()),
+            Err(error) => page(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "text/plain",
+                error.to_string(),
+            ),
         }
     }
 }
@@ -111,13 +121,28 @@ fn page(status: StatusCode, content_type: &str, body: String) -> HttpResponse {
 /// clients, and by nothing else: it says that the loop turns.
 pub(crate) fn site(status: &Status) -> Rc<Site> {
     let (ready, metrics) = (status.clone(), status.clone());
-    let live = || page(StatusCode::OK, "application/json", json!({"status": "live"}).to_string());
+    let live = || {
+        page(
+            StatusCode::OK,
+            "application/json",
+            json!({"status": "live"}).to_string(),
+        )
+    };
     let paths = [
         ("/health/live", Answer::Page(Box::new(live))),
-        ("/health/ready", Answer::Page(Box::new(move || ready.ready()))),
-        ("/metrics", Answer::Page(Box::new(move || metrics.metrics()))),
+        (
+            "/health/ready",
+            Answer::Page(Box::new(move || ready.ready())),
+        ),
+        (
+            "/metrics",
+            Answer::Page(Box::new(move || metrics.metrics())),
+        ),
     ];
-    let paths = paths.into_iter().map(|(path, answer)| (path.to_owned(), answer)).collect();
+    let paths = paths
+        .into_iter()
+        .map(|(path, answer)| (path.to_owned(), answer))
+        .collect();
     Site::new(paths, Some(CLIENT_TIMEOUT))
 }
 
@@ -136,11 +161,20 @@ mod tests {
     #[actix_rt::test]
     async fn a_node_is_ready_from_its_start_to_its_stop() {
         let status = Status::starting(std::iter::empty(), &Metrics::new());
-        assert_eq!(ask(&status).await, (503, json!({"status": "starting", "degraded": []})));
+        assert_eq!(
+            ask(&status).await,
+            (503, json!({"status": "starting", "degraded": []}))
+        );
         status.set(Phase::Ready);
-        assert_eq!(ask(&status).await, (200, json!({"status": "ready", "degraded": []})));
+        assert_eq!(
+            ask(&status).await,
+            (200, json!({"status": "ready", "degraded": []}))
+        );
         status.set(Phase::Stopping);
-        assert_eq!(ask(&status).await, (503, json!({"status": "stopping", "degraded": []})));
+        assert_eq!(
+            ask(&status).await,
+            (503, json!({"status": "stopping", "degraded": []}))
+        );
     }
 
     #[actix_rt::test]
@@ -150,6 +184,9 @@ mod tests {
         status.set(Phase::Ready);
         metrics.realm("bad").gauge(Id::HistoryDegraded).set(1);
         let named = json!([{"realm": "bad", "reason": "the event store cannot be written"}]);
-        assert_eq!(ask(&status).await, (200, json!({"status": "ready", "degraded": named})));
+        assert_eq!(
+            ask(&status).await,
+            (200, json!({"status": "ready", "degraded": named}))
+        );
     }
 }

@@ -4,3 +4,5 @@
 pub mod cli; //    what the user asked for
 pub mod config; // what the node shall be
 pub mod node; //   the running node
+mod transport; // where clients come in
+mod admin; //     what operators ask

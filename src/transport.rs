@@ -32,12 +32,12 @@ use tokio::sync::watch;
 
 pub(crate) use self::connections::Connections;
 pub(crate) use self::listen::{BindError, Listener};
-pub(crate) use self::rawsocket::RawSocketService;
-pub(crate) use self::web::{Answer, Site};
-pub(crate) use self::websocket::WebSocketService;
 use self::listen::{Service, accept_all};
+pub(crate) use self::rawsocket::RawSocketService;
 use self::reader::{Decode, Reader};
 use self::socket::{Client, ReadBlock, Socket};
+pub(crate) use self::web::{Answer, Site};
+pub(crate) use self::websocket::WebSocketService;
 use self::writer::{Farewell, Heartbeat, Writer};
 
 /// What lies behind a listener, the same for all its connections. Belongs to one thread.
@@ -87,12 +87,20 @@ impl Door {
     /// A door to the realms of `router`.
     pub(crate) fn new(router: Router, connections: &Arc<Connections>, clock: Clock) -> Self {
         let connections = Arc::clone(connections);
-        Self { router, connections, clock, block: ReadBlock::default() }
+        Self {
+            router,
+            connections,
+            clock,
+            block: ReadBlock::default(),
+        }
     }
 
     /// The same door, with other realms behind it.
     pub(crate) fn to(&self, router: Router) -> Self {
-        Self { router, ..self.clone() }
+        Self {
+            router,
+            ..self.clone()
+        }
     }
 
     /// Accepts clients from `listener` until `stop` is true or gone.
@@ -108,11 +116,21 @@ impl Door {
         let (connections, stop) = (Arc::clone(&self.connections), stop.clone());
         match listener {
             Listener::Tcp(listener) => {
-                spawn(accept_all(listener, protocol.serve(self).await?, connections, stop));
+                spawn(accept_all(
+                    listener,
+                    protocol.serve(self).await?,
+                    connections,
+                    stop,
+                ));
             }
             Listener::Unix(listener, file) => {
                 let listener = (listener, file);
-                spawn(accept_all(listener, protocol.serve(self).await?, connections, stop));
+                spawn(accept_all(
+                    listener,
+                    protocol.serve(self).await?,
+                    connections,
+                    stop,
+                ));
             }
         }
         Ok(())
@@ -126,13 +144,24 @@ impl Door {
         already: BytesMut,
         established: Established<D>,
     ) {
-        let Client { socket, mut slot, address } = client;
+        let Client {
+            socket,
+            mut slot,
+            address,
+        } = client;
         let outbox = Arc::new(Outbox::new(OutboxLimits::default()));
         if !slot.establish(&outbox) {
             debug!(peer = address; "refused a connection: the node is stopping");
             return;
         }
-        let Established { wire, decoder, farewell, heartbeat, max_message, .. } = established;
+        let Established {
+            wire,
+            decoder,
+            farewell,
+            heartbeat,
+            max_message,
+            ..
+        } = established;
         let (read, write) = socket.halves();
         let reader = Reader::new(read, decoder, already, &outbox, &farewell, &self.block);
         let writer = Writer::<S>::new(write, &outbox, &farewell, heartbeat, slot);

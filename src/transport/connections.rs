@@ -43,23 +43,36 @@ impl Connections {
             return None;
         }
         let below = |open| (open < self.limit).then_some(open + 1);
-        if self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, below).is_err() {
+        if self
+            .open
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, below)
+            .is_err()
+        {
             self.metrics.aborted("too_many_connections");
             return None;
         }
-        Some(Slot { connections: Arc::clone(self), session: None })
+        Some(Slot {
+            connections: Arc::clone(self),
+            session: None,
+        })
     }
 
     /// The first step of a clean stop: admits nobody any more, and reads nothing more from those
     /// that are here; what waits for them is still written.
     pub(crate) fn stop_reading(&self) {
         self.draining.store(true, Ordering::Release);
-        self.sessions.iter().for_each(|outbox| outbox.stop_reading());
+        self.sessions
+            .iter()
+            .for_each(|outbox| outbox.stop_reading());
     }
 
     /// Closes in an orderly way what is still open.
     pub(crate) fn finish(&self) {
-        let open: Vec<Arc<Outbox>> = self.sessions.iter().map(|entry| Arc::clone(&entry)).collect();
+        let open: Vec<Arc<Outbox>> = self
+            .sessions
+            .iter()
+            .map(|entry| Arc::clone(&entry))
+            .collect();
         open.iter().for_each(|outbox| outbox.finish());
     }
 

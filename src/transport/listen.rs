@@ -40,7 +40,9 @@ const SILENT: Duration = Duration::from_secs(180);
 
 /// Why an address cannot be listened on. `Display` says what to change.
 #[derive(Debug, Error)]
-#[error("cannot listen on {address}: {why}; it is configured by `{key}`, or the variable {variable}")]
+#[error(
+    "cannot listen on {address}: {why}; it is configured by `{key}`, or the variable {variable}"
+)]
 pub(crate) struct BindError {
     address: String,
     why: String,
@@ -113,7 +115,11 @@ fn bind_tcp(interface: &str, port: u16, backlog: i32) -> io::Result<Vec<Listener
 }
 
 fn bind_address(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
-    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = RawSocket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     // A restarted node does not wait for the connections of the last one to be forgotten.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -172,7 +178,9 @@ impl Accept for TcpListener {
         let (stream, peer) = TcpListener::accept(self).await?;
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4);
+        let keepalive = TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE / 4);
         socket.set_tcp_keepalive(&keepalive)?;
         socket.set_tcp_user_timeout(Some(SILENT))?;
         let version = if peer.is_ipv6() { 6 } else { 4 };
@@ -216,7 +224,11 @@ pub(super) async fn accept_all<A: Accept>(
             Ok((socket, address)) => {
                 failing = false;
                 match connections.admit() {
-                    Some(slot) => (service.serve)(Client { socket, slot, address }),
+                    Some(slot) => (service.serve)(Client {
+                        socket,
+                        slot,
+                        address,
+                    }),
                     None => refuse(socket, service.busy, &refusals),
                 }
             }
@@ -243,7 +255,9 @@ fn is_the_clients(error: &io::Error) -> bool {
 fn refuse<S: Socket>(mut socket: S, busy: &'static [u8], refusals: &Rc<Semaphore>) {
     let refusals = Rc::clone(refusals);
     spawn(async move {
-        let Ok(_permit) = refusals.try_acquire() else { return };
+        let Ok(_permit) = refusals.try_acquire() else {
+            return;
+        };
         if socket.write_all(busy).await.is_ok() && socket.shutdown().await.is_ok() {
             linger(&socket).await;
         }
@@ -260,18 +274,27 @@ mod tests {
             key: "transports[0].endpoint.port".to_owned(),
             variable: "REWAMP__TRANSPORTS__0__ENDPOINT__PORT".to_owned(),
         };
-        Endpoint { place, address, backlog: 16 }
+        Endpoint {
+            place,
+            address,
+            backlog: 16,
+        }
     }
 
     fn tcp(port: u16) -> Endpoint {
-        endpoint(Address::Tcp { interface: "127.0.0.1".to_owned(), port })
+        endpoint(Address::Tcp {
+            interface: "127.0.0.1".to_owned(),
+            port,
+        })
     }
 
     #[actix_rt::test]
     async fn a_taken_port_is_named_with_the_key_that_changes_it() {
         let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = other.local_addr().unwrap().port();
-        let Err(error) = Listener::bind(&tcp(port)) else { panic!("bound twice") };
+        let Err(error) = Listener::bind(&tcp(port)) else {
+            panic!("bound twice")
+        };
         assert_eq!(
             error.to_string(),
             format!(
@@ -291,13 +314,17 @@ mod tests {
         assert!(path.exists());
 
         let live = Listener::bind(&unix).unwrap();
-        let Err(error) = Listener::bind(&unix) else { panic!("took over a live socket") };
+        let Err(error) = Listener::bind(&unix) else {
+            panic!("took over a live socket")
+        };
         assert!(error.to_string().contains("in use"), "{error}");
         drop(live);
         assert!(!path.exists());
 
         std::fs::write(&path, "precious").unwrap();
-        let Err(error) = Listener::bind(&unix) else { panic!("replaced a file") };
+        let Err(error) = Listener::bind(&unix) else {
+            panic!("replaced a file")
+        };
         assert!(error.to_string().contains("no socket"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     }

@@ -63,7 +63,10 @@ impl RawSocketService {
         socket.read_exact(&mut request).await?;
         match self.agree(request) {
             Ok(asked) => {
-                let answer = Handshake { max_length: self.max_length, ..asked };
+                let answer = Handshake {
+                    max_length: self.max_length,
+                    ..asked
+                };
                 socket.write_all(&answer.to_bytes()).await?;
                 Ok(Some(asked))
             }
@@ -80,16 +83,25 @@ impl RawSocketService {
     }
 
     fn establish<S: Socket>(&self, client: Client<S>, asked: Handshake, door: &Door) {
-        door.establish(client, BytesMut::new(), Established {
-            wire: Wire { serializer: asked.serializer, framing: Framing::RawSocket },
-            decoder: Decoder { limit: self.max_length.bytes() },
-            farewell: Farewell::default(),
-            heartbeat: None,
-            max_message: asked.max_length.bytes().min(MAX_PAYLOAD),
-            auth: Arc::clone(&self.auth),
-            transport: "rawsocket",
-            headers: Vec::new(),
-        });
+        door.establish(
+            client,
+            BytesMut::new(),
+            Established {
+                wire: Wire {
+                    serializer: asked.serializer,
+                    framing: Framing::RawSocket,
+                },
+                decoder: Decoder {
+                    limit: self.max_length.bytes(),
+                },
+                farewell: Farewell::default(),
+                heartbeat: None,
+                max_message: asked.max_length.bytes().min(MAX_PAYLOAD),
+                auth: Arc::clone(&self.auth),
+                transport: "rawsocket",
+                headers: Vec::new(),
+            },
+        );
     }
 }
 
@@ -108,7 +120,10 @@ pub(super) fn service<S: Socket>(service: &Rc<RawSocketService>, door: &Door) ->
             }
         });
     };
-    Service { serve: Box::new(serve), busy: BUSY }
+    Service {
+        serve: Box::new(serve),
+        busy: BUSY,
+    }
 }
 
 /// Messages and pings from a client.
@@ -131,10 +146,15 @@ impl Decode for Decoder {
         });
         // The messages are slices of what was read: nothing is copied.
         let frames = read.split_to(taken).freeze();
-        batch.messages.extend(messages.into_iter().map(|content| frames.slice(content)));
+        batch
+            .messages
+            .extend(messages.into_iter().map(|content| frames.slice(content)));
         match rest {
             Ok(_) => Ok(()),
-            Err(error) => Err(Fault { text: error.to_string(), farewell: Bytes::new() }),
+            Err(error) => Err(Fault {
+                text: error.to_string(),
+                farewell: Bytes::new(),
+            }),
         }
     }
 }
@@ -153,29 +173,52 @@ mod tests {
 
     fn check(bytes: &[u8], messages: &[&[u8]], answers: &[u8], left: usize) {
         let (mut read, mut batch) = (BytesMut::from(bytes), Batch::default());
-        Decoder { limit: 512 }.decode(&mut read, &mut batch).unwrap();
+        Decoder { limit: 512 }
+            .decode(&mut read, &mut batch)
+            .unwrap();
         assert_eq!(batch.messages, messages, "{bytes:?}");
-        assert_eq!((&batch.answers[..], read.len()), (answers, left), "{bytes:?}");
+        assert_eq!(
+            (&batch.answers[..], read.len()),
+            (answers, left),
+            "{bytes:?}"
+        );
     }
 
     #[test]
     fn one_read_gives_its_whole_messages_and_leaves_the_rest() {
-        check(&[0, 0, 0, 2, b'a', b'b', 0, 0, 0, 0, 0, 0, 0, 9, b'c'], &[b"ab", b""], &[], 5);
+        check(
+            &[0, 0, 0, 2, b'a', b'b', 0, 0, 0, 0, 0, 0, 0, 9, b'c'],
+            &[b"ab", b""],
+            &[],
+            5,
+        );
         check(&[0, 0], &[], &[], 2);
     }
 
     #[test]
     fn a_ping_is_answered_with_its_own_payload() {
-        check(&[1, 0, 0, 1, b'?', 0, 0, 0, 1, b'm'], &[b"m"], &[2, 0, 0, 1, b'?'], 0);
+        check(
+            &[1, 0, 0, 1, b'?', 0, 0, 0, 1, b'm'],
+            &[b"m"],
+            &[2, 0, 0, 1, b'?'],
+            0,
+        );
         check(&[2, 0, 0, 1, b'!'], &[], &[], 0);
     }
 
     #[test]
     fn a_fault_is_named_after_the_messages_before_it() {
-        let (mut read, mut batch) =
-            (BytesMut::from(&[0, 0, 0, 1, b'm', 0, 0, 2, 1][..]), Batch::default());
-        let fault = Decoder { limit: 512 }.decode(&mut read, &mut batch).unwrap_err();
-        assert_eq!(fault.text, "a frame of 513 bytes is too long, 512 are allowed");
+        let (mut read, mut batch) = (
+            BytesMut::from(&[0, 0, 0, 1, b'm', 0, 0, 2, 1][..]),
+            Batch::default(),
+        );
+        let fault = Decoder { limit: 512 }
+            .decode(&mut read, &mut batch)
+            .unwrap_err();
+        assert_eq!(
+            fault.text,
+            "a frame of 513 bytes is too long, 512 are allowed"
+        );
         assert_eq!(batch.messages, [&b"m"[..]]);
     }
 }

@@ -86,7 +86,11 @@ impl<R, D> Reader<R, D> {
             block: block.clone(),
             unseen: !already.is_empty(),
             // An empty buffer of the handshake would be kept for the life of the connection.
-            partial: if already.is_empty() { BytesMut::new() } else { already },
+            partial: if already.is_empty() {
+                BytesMut::new()
+            } else {
+                already
+            },
             state: State::Reading,
         }
     }
@@ -95,7 +99,10 @@ impl<R, D> Reader<R, D> {
 impl<R: AsyncRead + Unpin, D: Decode> Reader<R, D> {
     /// The next bytes; false at the end of the stream.
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        match ready!(self.block.poll_read(&mut self.socket, cx, &mut self.partial)) {
+        match ready!(
+            self.block
+                .poll_read(&mut self.socket, cx, &mut self.partial)
+        ) {
             Ok(0) if self.partial.is_empty() => Poll::Ready(false),
             Ok(0) => {
                 debug!(bytes = self.partial.len(); "a client left in the middle of a message");

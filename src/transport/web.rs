@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use actix_codec::Framed;
 use actix_http::body::{BodySize, BoxBody, MessageBody, to_bytes};
-use actix_http::{ConnectionType, HttpService, KeepAlive, Method, Request, Response, StatusCode, h1};
+use actix_http::{
+    ConnectionType, HttpService, KeepAlive, Method, Request, Response, StatusCode, h1,
+};
 use actix_rt::spawn;
 use actix_service::{ServiceFactory, fn_factory, fn_service, map_config};
 use actix_web::dev::{AppConfig, Service as HttpApp, ServiceResponse};
@@ -54,7 +56,10 @@ impl Site {
         client_timeout: Option<Duration>,
     ) -> Rc<Self> {
         paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
-        Rc::new(Self { paths, client_timeout })
+        Rc::new(Self {
+            paths,
+            client_timeout,
+        })
     }
 
     fn find(&self, asked: &str) -> Option<&Answer> {
@@ -62,7 +67,10 @@ impl Site {
             Some(below) => below.is_empty() || below.starts_with('/'),
             None => false,
         };
-        self.paths.iter().find(|(path, _)| takes(path)).map(|(_, answer)| answer)
+        self.paths
+            .iter()
+            .find(|(path, _)| takes(path))
+            .map(|(_, answer)| answer)
     }
 
     fn answer(&self, request: &HttpRequest) -> HttpResponse {
@@ -70,7 +78,9 @@ impl Site {
             Some(Answer::WebSocket(service)) => service.handshake(request),
             Some(Answer::Page(page)) => match *request.method() {
                 Method::GET | Method::HEAD => page(),
-                _ => HttpResponse::MethodNotAllowed().insert_header(("allow", "GET")).finish(),
+                _ => HttpResponse::MethodNotAllowed()
+                    .insert_header(("allow", "GET"))
+                    .finish(),
             },
             Some(Answer::NotBuilt(kind)) => HttpResponse::NotImplemented()
                 .body(format!("what is configured here, `{kind}`, is not built\n")),
@@ -83,30 +93,35 @@ impl Site {
 ///
 /// # Errors
 /// Never in practice: nothing in it can fail to start.
-pub(super) async fn service<S: Socket>(
-    site: &Rc<Site>,
-    door: &Door,
-) -> Result<Service<S>, ()> {
+pub(super) async fn service<S: Socket>(site: &Rc<Site>, door: &Door) -> Result<Service<S>, ()> {
     let (site, door) = (Rc::clone(site), door.clone());
     let timeout = site.client_timeout.unwrap_or(Duration::ZERO);
-    let keep_alive = site.client_timeout.map_or(KeepAlive::Os, KeepAlive::Timeout);
+    let keep_alive = site
+        .client_timeout
+        .map_or(KeepAlive::Os, KeepAlive::Timeout);
     let app = App::new().default_service(actix_web::web::to(move |request: HttpRequest| {
         ready(site.answer(&request))
     }));
-    let app = Rc::new(map_config(app, |()| AppConfig::default()).new_service(()).await?);
+    let app = Rc::new(
+        map_config(app, |()| AppConfig::default())
+            .new_service(())
+            .await?,
+    );
     let upgrading = Rc::clone(&app);
     let http = HttpService::build()
         .keep_alive(keep_alive)
         .client_request_timeout(timeout)
-        .upgrade(fn_service(move |(request, framed): (Request, Framed<Client<S>, h1::Codec>)| {
-            let (app, door) = (Rc::clone(&upgrading), door.clone());
-            async move {
-                if let Err(error) = upgrade(&*app, &door, request, framed).await {
-                    debug!(error:%; "a connection broke during its WebSocket handshake");
+        .upgrade(fn_service(
+            move |(request, framed): (Request, Framed<Client<S>, h1::Codec>)| {
+                let (app, door) = (Rc::clone(&upgrading), door.clone());
+                async move {
+                    if let Err(error) = upgrade(&*app, &door, request, framed).await {
+                        debug!(error:%; "a connection broke during its WebSocket handshake");
+                    }
+                    Ok::<(), Infallible>(())
                 }
-                Ok::<(), Infallible>(())
-            }
-        }))
+            },
+        ))
         .h1(fn_factory(move || ready(Ok::<_, ()>(Rc::clone(&app)))))
         .new_service(())
         .await?;
@@ -118,7 +133,10 @@ pub(super) async fn service<S: Socket>(
             }
         });
     };
-    Ok(Service { serve: Box::new(serve), busy: BUSY })
+    Ok(Service {
+        serve: Box::new(serve),
+        busy: BUSY,
+    })
 }
 
 /// Answers a request to change the protocol; if the answer is yes, the connection becomes a
@@ -142,7 +160,11 @@ where
     match agreed.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
         Some(agreed) => {
             let response: Response<BoxBody> = response.into();
-            send(&mut framed, h1::Message::Item((response.drop_body(), BodySize::None))).await?;
+            send(
+                &mut framed,
+                h1::Message::Item((response.drop_body(), BodySize::None)),
+            )
+            .await?;
             let parts = framed.into_parts();
             agreed.establish(parts.io, parts.read_buf, door);
             Ok(())
@@ -156,9 +178,13 @@ async fn refuse<S: Socket>(
     response: Response<BoxBody>,
 ) -> io::Result<()> {
     let (mut response, body) = response.into_parts();
-    response.head_mut().set_connection_type(ConnectionType::Close);
+    response
+        .head_mut()
+        .set_connection_type(ConnectionType::Close);
     let size = body.size();
-    let body = to_bytes(body).await.map_err(|_| io::ErrorKind::InvalidData)?;
+    let body = to_bytes(body)
+        .await
+        .map_err(|_| io::ErrorKind::InvalidData)?;
     send(&mut framed, h1::Message::Item((response, size))).await?;
     send(&mut framed, h1::Message::Chunk(Some(body))).await?;
     let mut client = framed.into_parts().io;
@@ -182,7 +208,9 @@ mod tests {
     use super::*;
 
     fn check(paths: &[&str], asked: &str, answers: Option<&str>) {
-        let paths = paths.iter().map(|&path| (path.to_owned(), Answer::NotBuilt(path.to_owned())));
+        let paths = paths
+            .iter()
+            .map(|&path| (path.to_owned(), Answer::NotBuilt(path.to_owned())));
         let site = Site::new(paths.collect(), None);
         let found = site.find(asked).map(|answer| match answer {
             Answer::NotBuilt(path) => path.as_str(),
@@ -214,6 +242,10 @@ mod tests {
     fn the_answer_of_a_full_node_is_as_long_as_it_says() {
         let text = std::str::from_utf8(BUSY).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
+        assert!(
+            head.contains(&format!("content-length: {}\r\n", body.len())),
+            "{}",
+            body.len()
+        );
     }
 }

@@ -58,19 +58,24 @@ impl WebSocketService {
     /// The answer to a request that wants to become a WebSocket. With status 101, an [`Agreed`] is
     /// among the request's extensions.
     pub(super) fn handshake(self: &Rc<Self>, request: &HttpRequest) -> HttpResponse {
-        let origin = request.headers().get(ORIGIN).map(|origin| origin.to_str().unwrap_or("?"));
+        let origin = request
+            .headers()
+            .get(ORIGIN)
+            .map(|origin| origin.to_str().unwrap_or("?"));
         if !self.origins.allow(origin) {
-            return HttpResponse::Forbidden()
-                .body("web pages of this origin may not connect; `allowed_origins` lists who may\n");
+            return HttpResponse::Forbidden().body(
+                "web pages of this origin may not connect; `allowed_origins` lists who may\n",
+            );
         }
         let allowed: Vec<&str> = self.serializers.iter().map(|s| s.subprotocol()).collect();
-        let mut response = match actix_web_actors::ws::handshake_with_protocols(request, &allowed) {
+        let response = match actix_web_actors::ws::handshake_with_protocols(request, &allowed) {
             Ok(mut response) => response.finish(),
             Err(error) => return refusal(&error),
         };
         let chosen = response.headers().get(SEC_WEBSOCKET_PROTOCOL);
-        let serializer =
-            chosen.and_then(|name| name.to_str().ok()).and_then(Serializer::from_subprotocol);
+        let serializer = chosen
+            .and_then(|name| name.to_str().ok())
+            .and_then(Serializer::from_subprotocol);
         let Some(serializer) = serializer else {
             return HttpResponse::BadRequest().body(format!(
                 "none of the offered WebSocket subprotocols is spoken here, which are {}\n",
@@ -79,7 +84,11 @@ impl WebSocketService {
         };
         let headers = about(request.headers());
         let service = Rc::clone(self);
-        request.extensions_mut().insert(Agreed { service, serializer, headers });
+        request.extensions_mut().insert(Agreed {
+            service,
+            serializer,
+            headers,
+        });
         response
     }
 }
@@ -88,14 +97,16 @@ impl WebSocketService {
 fn refusal(error: &HandshakeError) -> HttpResponse {
     let text = format!("this address speaks WAMP over WebSocket: {error}\n");
     match error {
-        HandshakeError::GetMethodRequired => {
-            HttpResponse::MethodNotAllowed().insert_header(("allow", "GET")).body(text)
-        }
-        HandshakeError::UnsupportedVersion => {
-            HttpResponse::UpgradeRequired().insert_header(("sec-websocket-version", "13")).body(text)
-        }
+        HandshakeError::GetMethodRequired => HttpResponse::MethodNotAllowed()
+            .insert_header(("allow", "GET"))
+            .body(text),
+        HandshakeError::UnsupportedVersion => HttpResponse::UpgradeRequired()
+            .insert_header(("sec-websocket-version", "13"))
+            .body(text),
         HandshakeError::NoWebsocketUpgrade | HandshakeError::NoConnectionUpgrade => {
-            HttpResponse::UpgradeRequired().insert_header(("upgrade", "websocket")).body(text)
+            HttpResponse::UpgradeRequired()
+                .insert_header(("upgrade", "websocket"))
+                .body(text)
         }
         _ => HttpResponse::BadRequest().body(text),
     }
@@ -105,7 +116,12 @@ fn refusal(error: &HandshakeError) -> HttpResponse {
 fn about(headers: &HeaderMap) -> Vec<(String, String)> {
     [USER_AGENT, ORIGIN]
         .iter()
-        .filter_map(|name| Some((name.to_string(), headers.get(name)?.to_str().ok()?.to_owned())))
+        .filter_map(|name| {
+            Some((
+                name.to_string(),
+                headers.get(name)?.to_str().ok()?.to_owned(),
+            ))
+        })
         .collect()
 }
 
@@ -113,21 +129,32 @@ impl Agreed {
     /// Starts the session over `client`, which has been answered; `already` are bytes that the
     /// client sent without waiting for the answer.
     pub(super) fn establish<S: Socket>(self, client: Client<S>, already: BytesMut, door: &Door) {
-        let Self { service, serializer, headers } = self;
+        let Self {
+            service,
+            serializer,
+            headers,
+        } = self;
         let rules = Rules {
             serializer,
             max_message: service.max_message,
             max_frame: service.max_frame,
         };
-        door.establish(client, already, Established {
-            wire: Wire { serializer, framing: Framing::WebSocket },
-            decoder: Decoder::new(rules),
-            farewell: Farewell::new(close_frame(CloseReason::from(CloseCode::Normal))),
-            heartbeat: service.pings.map(|plan| Heartbeat::new(plan, ping_frame())),
-            max_message: service.max_message,
-            auth: Arc::clone(&service.auth),
-            transport: "websocket",
-            headers,
-        });
+        door.establish(
+            client,
+            already,
+            Established {
+                wire: Wire {
+                    serializer,
+                    framing: Framing::WebSocket,
+                },
+                decoder: Decoder::new(rules),
+                farewell: Farewell::new(close_frame(CloseReason::from(CloseCode::Normal))),
+                heartbeat: service.pings.map(|plan| Heartbeat::new(plan, ping_frame())),
+                max_message: service.max_message,
+                auth: Arc::clone(&service.auth),
+                transport: "websocket",
+                headers,
+            },
+        );
     }
 }

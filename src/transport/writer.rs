@@ -94,7 +94,12 @@ enum Beat {
 impl Heartbeat {
     /// Sends `ping`, a whole frame, as planned.
     pub(super) fn new(plan: PingPlan, ping: Bytes) -> Self {
-        Self { plan, ping, timer: Box::pin(sleep(plan.interval)), unanswered: false }
+        Self {
+            plan,
+            ping,
+            timer: Box::pin(sleep(plan.interval)),
+            unanswered: false,
+        }
     }
 
     fn poll(&mut self, farewell: &Farewell, cx: &mut Context<'_>) -> Poll<Beat> {
@@ -191,7 +196,8 @@ impl<S: Socket> Writer<S> {
             match self.next().await {
                 Take::Write => {}
                 Take::Finished => {
-                    self.waiting.extend(Some(self.farewell.take()).filter(|last| !last.is_empty()));
+                    self.waiting
+                        .extend(Some(self.farewell.take()).filter(|last| !last.is_empty()));
                     return self.write_waiting().await;
                 }
                 Take::Cut => return Ok(End::Cut),
@@ -204,13 +210,21 @@ impl<S: Socket> Writer<S> {
 
     /// What to write next, with pings while there is nothing.
     async fn next(&mut self) -> Take {
-        let Self { outbox, waiting, heartbeat, farewell, .. } = self;
+        let Self {
+            outbox,
+            waiting,
+            heartbeat,
+            farewell,
+            ..
+        } = self;
         poll_fn(|cx| {
             loop {
                 if let Poll::Ready(take) = outbox.poll_take(cx, TAKE, waiting) {
                     return Poll::Ready(take);
                 }
-                let Some(heartbeat) = heartbeat else { return Poll::Pending };
+                let Some(heartbeat) = heartbeat else {
+                    return Poll::Pending;
+                };
                 match ready!(heartbeat.poll(farewell, cx)) {
                     Beat::Ping => {
                         waiting.push(heartbeat.ping.clone());
@@ -227,7 +241,13 @@ impl<S: Socket> Writer<S> {
     }
 
     async fn write_waiting(&mut self) -> io::Result<End> {
-        let Self { socket, outbox, cut, waiting, .. } = self;
+        let Self {
+            socket,
+            outbox,
+            cut,
+            waiting,
+            ..
+        } = self;
         let mut stalled: Option<Pin<Box<Sleep>>> = None;
         let mut at = 0;
         let end = poll_fn(|cx| {
@@ -252,7 +272,9 @@ impl<S: Socket> Writer<S> {
     }
 
     async fn close(self) {
-        let Self { mut socket, _slot, .. } = self;
+        let Self {
+            mut socket, _slot, ..
+        } = self;
         if let Err(error) = socket.shutdown().await {
             debug!(error:%; "a connection broke while it was closed");
             return;

@@ -41,14 +41,25 @@ impl Decoder {
             _ if self.begun.is_some() => return Err(FrameFault::Unfinished),
             opcode if opcode == self.opcode() => {}
             _ => {
-                let expected = if self.opcode() == OpCode::Text { "text" } else { "binary" };
+                let expected = if self.opcode() == OpCode::Text {
+                    "text"
+                } else {
+                    "binary"
+                };
                 let subprotocol = self.rules.serializer.subprotocol();
-                return Err(FrameFault::WrongKind { expected, subprotocol });
+                return Err(FrameFault::WrongKind {
+                    expected,
+                    subprotocol,
+                });
             }
         }
         let before = self.begun.as_ref().map_or(0, BytesMut::len);
         within("frame", head.payload, self.rules.max_frame)?;
-        within("message", head.payload.saturating_add(before as u64), self.rules.max_message)
+        within(
+            "message",
+            head.payload.saturating_add(before as u64),
+            self.rules.max_message,
+        )
     }
 
     fn opcode(&self) -> OpCode {
@@ -79,9 +90,13 @@ impl Decoder {
         batch: &mut Batch,
     ) -> Result<bool, FrameFault> {
         let rest = read.get_mut(whole.end..).unwrap_or_default();
-        let Some(head) = head(rest)? else { return Ok(false) };
+        let Some(head) = head(rest)? else {
+            return Ok(false);
+        };
         self.admit(&head)?;
-        let Ok(length) = usize::try_from(head.payload) else { return Err(FrameFault::Length) };
+        let Ok(length) = usize::try_from(head.payload) else {
+            return Err(FrameFault::Length);
+        };
         let Some(payload) = rest.get_mut(head.length..head.length + length) else {
             return Ok(false);
         };
@@ -125,7 +140,10 @@ impl Whole {
     /// The messages are slices of what was read: nothing is copied.
     fn move_to(&mut self, read: &mut BytesMut, batch: &mut Batch) {
         let frames = read.split_to(self.end.min(read.len())).freeze();
-        let slices = self.messages.iter().map(|&(start, length)| frames.slice(start..start + length));
+        let slices = self
+            .messages
+            .iter()
+            .map(|&(start, length)| frames.slice(start..start + length));
         batch.messages.extend(slices);
         self.messages.clear();
         self.end = 0;
@@ -143,7 +161,11 @@ impl Decode for Decoder {
 }
 
 fn within(what: &'static str, bytes: u64, limit: usize) -> Result<(), FrameFault> {
-    if bytes > limit as u64 { Err(FrameFault::TooLong { what, bytes, limit }) } else { Ok(()) }
+    if bytes > limit as u64 {
+        Err(FrameFault::TooLong { what, bytes, limit })
+    } else {
+        Ok(())
+    }
 }
 
 /// An unmasked control frame.
@@ -177,7 +199,11 @@ pub(super) fn ping_frame() -> Bytes {
 mod tests {
     use super::*;
 
-    const RULES: Rules = Rules { serializer: Serializer::Json, max_message: 1000, max_frame: 800 };
+    const RULES: Rules = Rules {
+        serializer: Serializer::Json,
+        max_message: 1000,
+        max_frame: 800,
+    };
 
     /// A client's frame: first byte, payload, masked.
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -210,24 +236,46 @@ mod tests {
     }
 
     fn bytes_of(messages: &[&[u8]]) -> Vec<Bytes> {
-        messages.iter().map(|message| Bytes::copy_from_slice(message)).collect()
+        messages
+            .iter()
+            .map(|message| Bytes::copy_from_slice(message))
+            .collect()
     }
 
     #[test]
     fn messages_come_out_in_order_however_they_are_cut_into_frames() {
-        check(&[frame(0x81, b"one"), frame(0x81, b""), frame(0x81, b"two")], &[b"one", b"", b"two"]);
-        check(&[frame(0x01, b"on"), frame(0x80, b"e"), frame(0x81, b"two")], &[b"one", b"two"]);
-        check(&[frame(0x81, b"one"), frame(0x01, b"t"), frame(0x00, b""), frame(0x80, b"wo")], &[
-            b"one", b"two",
-        ]);
-        check(&[frame(0x01, b"a"), frame(0x89, b"ping"), frame(0x8A, b""), frame(0x80, b"b")], &[
-            b"ab",
-        ]);
+        check(
+            &[frame(0x81, b"one"), frame(0x81, b""), frame(0x81, b"two")],
+            &[b"one", b"", b"two"],
+        );
+        check(
+            &[frame(0x01, b"on"), frame(0x80, b"e"), frame(0x81, b"two")],
+            &[b"one", b"two"],
+        );
+        check(
+            &[
+                frame(0x81, b"one"),
+                frame(0x01, b"t"),
+                frame(0x00, b""),
+                frame(0x80, b"wo"),
+            ],
+            &[b"one", b"two"],
+        );
+        check(
+            &[
+                frame(0x01, b"a"),
+                frame(0x89, b"ping"),
+                frame(0x8A, b""),
+                frame(0x80, b"b"),
+            ],
+            &[b"ab"],
+        );
     }
 
     #[test]
     fn a_ping_is_answered_with_its_own_payload() {
-        let (batch, _, _) = decode_at_once(&mut Decoder::new(RULES), &frame(0x89, b"are you there"));
+        let (batch, _, _) =
+            decode_at_once(&mut Decoder::new(RULES), &frame(0x89, b"are you there"));
         assert_eq!(&batch.answers[..], b"\x8A\x0Dare you there");
         assert_eq!(batch.answered, 1);
     }
@@ -235,7 +283,12 @@ mod tests {
     #[test]
     fn a_close_is_answered_with_its_own_code_and_ends_the_stream() {
         let check = |payload: &[u8], farewell: &[u8]| {
-            let bytes = [frame(0x81, b"last"), frame(0x88, payload), frame(0x81, b"late")].concat();
+            let bytes = [
+                frame(0x81, b"last"),
+                frame(0x88, payload),
+                frame(0x81, b"late"),
+            ]
+            .concat();
             let (batch, result, _) = decode_at_once(&mut Decoder::new(RULES), &bytes);
             assert_eq!(result, Ok(()));
             assert_eq!(batch.messages, bytes_of(&[b"last"]));
@@ -259,10 +312,26 @@ mod tests {
             assert_eq!(&fault.farewell[4..], reason.as_bytes());
         };
         check(&[0x81, 0x01, b'x'], 1002, "a frame is not masked");
-        check(&frame(0x82, b"x"), 1003, "wamp.2.json takes text messages only");
-        check(&frame(0x80, b"x"), 1002, "a frame continues a message that never began");
-        check(&frame(0x88, b"x"), 1002, "a close frame has no valid code and reason");
-        check(&frame(0x88, &[0x03, 0xEC]), 1002, "a close frame has no valid code and reason");
+        check(
+            &frame(0x82, b"x"),
+            1003,
+            "wamp.2.json takes text messages only",
+        );
+        check(
+            &frame(0x80, b"x"),
+            1002,
+            "a frame continues a message that never began",
+        );
+        check(
+            &frame(0x88, b"x"),
+            1002,
+            "a close frame has no valid code and reason",
+        );
+        check(
+            &frame(0x88, &[0x03, 0xEC]),
+            1002,
+            "a close frame has no valid code and reason",
+        );
         check(
             &[frame(0x01, b"x"), frame(0x81, b"y")].concat(),
             1002,
@@ -279,17 +348,26 @@ mod tests {
         let whole = frame(0x81, &[b'x'; 801]);
         check(&whole[..8], "a frame of 801 bytes is over the limit of 800");
         let (first, second) = (frame(0x01, &[b'x'; 700]), frame(0x80, &[b'x'; 301]));
-        check(&[&first, &second[..8]].concat(), "a message of 1001 bytes is over the limit of 1000");
+        check(
+            &[&first, &second[..8]].concat(),
+            "a message of 1001 bytes is over the limit of 1000",
+        );
         let (_, fits, _) = decode_at_once(&mut Decoder::new(RULES), &frame(0x81, &[b'x'; 800]));
         assert_eq!(fits, Ok(()));
     }
 
     #[test]
     fn binary_serializers_take_binary_messages() {
-        let rules = Rules { serializer: Serializer::Cbor, ..RULES };
+        let rules = Rules {
+            serializer: Serializer::Cbor,
+            ..RULES
+        };
         let (batch, _, _) = decode_at_once(&mut Decoder::new(rules), &frame(0x82, &[0x80]));
         assert_eq!(batch.messages, bytes_of(&[&[0x80]]));
         let (_, result, _) = decode_at_once(&mut Decoder::new(rules), &frame(0x81, b"[]"));
-        assert_eq!(result.unwrap_err().text, "wamp.2.cbor takes binary messages only");
+        assert_eq!(
+            result.unwrap_err().text,
+            "wamp.2.cbor takes binary messages only"
+        );
     }
 }

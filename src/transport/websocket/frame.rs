@@ -63,7 +63,9 @@ impl fmt::Display for FrameFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unmasked => f.write_str("a frame is not masked"),
-            Self::ReservedBits => f.write_str("a frame has reserved bits set, no extension is used"),
+            Self::ReservedBits => {
+                f.write_str("a frame has reserved bits set, no extension is used")
+            }
             Self::UnknownOpcode(code) => write!(f, "a frame has the unknown opcode {code}"),
             Self::FragmentedControl => f.write_str("a control frame is fragmented"),
             Self::LongControl(bytes) => {
@@ -73,7 +75,10 @@ impl fmt::Display for FrameFault {
             Self::BadClose => f.write_str("a close frame has no valid code and reason"),
             Self::NothingToContinue => f.write_str("a frame continues a message that never began"),
             Self::Unfinished => f.write_str("a message begins before the last one has ended"),
-            Self::WrongKind { expected, subprotocol } => {
+            Self::WrongKind {
+                expected,
+                subprotocol,
+            } => {
                 write!(f, "{subprotocol} takes {expected} messages only")
             }
             Self::TooLong { what, bytes, limit } => {
@@ -96,7 +101,9 @@ impl FrameFault {
 
 /// The head at the front of `bytes`; none while it is not all there.
 pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, FrameFault> {
-    let Some((&[first, second], rest)) = bytes.split_first_chunk() else { return Ok(None) };
+    let Some((&[first, second], rest)) = bytes.split_first_chunk() else {
+        return Ok(None);
+    };
     if first & 0x70 != 0 {
         return Err(FrameFault::ReservedBits);
     }
@@ -107,7 +114,9 @@ pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, FrameFault> {
     if opcode == OpCode::Bad {
         return Err(FrameFault::UnknownOpcode(first & 0x0F));
     }
-    let Some((payload, rest)) = payload_length(second & 0x7F, rest) else { return Ok(None) };
+    let Some((payload, rest)) = payload_length(second & 0x7F, rest) else {
+        return Ok(None);
+    };
     if payload > i64::MAX as u64 {
         return Err(FrameFault::Length);
     }
@@ -119,14 +128,26 @@ pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, FrameFault> {
             return Err(FrameFault::LongControl(payload));
         }
     }
-    let Some((&mask, rest)) = rest.split_first_chunk() else { return Ok(None) };
-    Ok(Some(Head { last, opcode, mask, length: bytes.len() - rest.len(), payload }))
+    let Some((&mask, rest)) = rest.split_first_chunk() else {
+        return Ok(None);
+    };
+    Ok(Some(Head {
+        last,
+        opcode,
+        mask,
+        length: bytes.len() - rest.len(),
+        payload,
+    }))
 }
 
 fn payload_length(short: u8, rest: &[u8]) -> Option<(u64, &[u8])> {
     match short {
-        126 => rest.split_first_chunk().map(|(&two, rest)| (u16::from_be_bytes(two).into(), rest)),
-        127 => rest.split_first_chunk().map(|(&eight, rest)| (u64::from_be_bytes(eight), rest)),
+        126 => rest
+            .split_first_chunk()
+            .map(|(&two, rest)| (u16::from_be_bytes(two).into(), rest)),
+        127 => rest
+            .split_first_chunk()
+            .map(|(&eight, rest)| (u64::from_be_bytes(eight), rest)),
         short => Some((short.into(), rest)),
     }
 }
@@ -139,7 +160,9 @@ pub(super) fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     for word in words {
         *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
     }
-    rest.iter_mut().zip([a, b, c, d, a, b, c]).for_each(|(byte, mask)| *byte ^= mask);
+    rest.iter_mut()
+        .zip([a, b, c, d, a, b, c])
+        .for_each(|(byte, mask)| *byte ^= mask);
 }
 
 #[cfg(test)]
@@ -150,15 +173,27 @@ mod tests {
     fn a_head_is_read_when_it_is_all_there_and_not_before() {
         let check = |bytes: &[u8], length: usize, payload: u64| {
             let whole = head(bytes).unwrap().unwrap();
-            assert_eq!((whole.length, whole.payload), (length, payload), "{bytes:?}");
+            assert_eq!(
+                (whole.length, whole.payload),
+                (length, payload),
+                "{bytes:?}"
+            );
             for cut in 0..length {
-                assert_eq!(head(&bytes[..cut]), Ok(None), "the first {cut} of {bytes:?}");
+                assert_eq!(
+                    head(&bytes[..cut]),
+                    Ok(None),
+                    "the first {cut} of {bytes:?}"
+                );
             }
         };
         check(&[0x81, 0x80, 1, 2, 3, 4], 6, 0);
         check(&[0x82, 0xFD, 1, 2, 3, 4, 9, 9], 6, 125);
         check(&[0x82, 0xFE, 1, 0, 1, 2, 3, 4], 8, 256);
-        check(&[0x02, 0xFF, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4], 14, 65_536);
+        check(
+            &[0x02, 0xFF, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4],
+            14,
+            65_536,
+        );
     }
 
     #[test]
@@ -176,8 +211,15 @@ mod tests {
     #[test]
     fn every_reason_fits_into_a_close_frame() {
         let longest = [
-            FrameFault::TooLong { what: "message", bytes: i64::MAX as u64, limit: 1 << 24 },
-            FrameFault::WrongKind { expected: "binary", subprotocol: "wamp.2.msgpack" },
+            FrameFault::TooLong {
+                what: "message",
+                bytes: i64::MAX as u64,
+                limit: 1 << 24,
+            },
+            FrameFault::WrongKind {
+                expected: "binary",
+                subprotocol: "wamp.2.msgpack",
+            },
             FrameFault::LongControl(i64::MAX as u64),
         ];
         for fault in longest {
@@ -190,7 +232,11 @@ mod tests {
         let mask = [0x11, 0x22, 0x44, 0x88];
         for length in 0..40u8 {
             let plain: Vec<u8> = (0..length).collect();
-            let mut masked: Vec<u8> = plain.iter().zip(mask.iter().cycle()).map(|(a, b)| a ^ b).collect();
+            let mut masked: Vec<u8> = plain
+                .iter()
+                .zip(mask.iter().cycle())
+                .map(|(a, b)| a ^ b)
+                .collect();
             unmask(&mut masked, mask);
             assert_eq!(masked, plain);
         }
