@@ -1,8 +1,10 @@
 //! The command line.
 
+use crate::compare::Server;
 use crate::load::{Mode, Transport};
 use crate::wire::Format;
 use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
 
 /// Measures WAMP routers.
 #[derive(Debug, Parser)]
@@ -35,6 +37,9 @@ pub(crate) enum Command {
     Sockets(SocketsArgs),
     /// One run of one mode against a server that is running; prints one line of JSON.
     Load(LoadArgs),
+    /// Start Rewamp, the floor server, the bare relay, Crossbar and NATS, measure them in turns and
+    /// write the results. Builds and installs nothing: see bench/setup.sh.
+    Compare(CompareArgs),
 }
 
 /// Arguments of `sockets`.
@@ -84,6 +89,44 @@ pub(crate) struct LoadArgs {
     /// Process ID of the server: its CPU time and memory, with all its children, are read.
     #[arg(long)]
     pub(crate) pid: Option<u32>,
+    /// Times.
+    #[command(flatten)]
+    pub(crate) timing: TimingArgs,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Modes to measure, comma-separated; else all.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) modes: Vec<Mode>,
+    /// Servers to measure, comma-separated; else all.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) servers: Vec<Server>,
+    /// Rounds.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// One round of half a second each: shows that everything works, not how fast.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Generator on CPU 0, every server on CPU 1; where that is fair: single-threaded servers.
+    #[arg(long)]
+    pub(crate) pin: bool,
+    /// Rewamp's binary.
+    #[arg(long, default_value = "target/release/rewamp")]
+    pub(crate) rewamp: PathBuf,
+    /// Virtual environment with Crossbar and NATS.
+    #[arg(long, default_value = "target/bench-venv")]
+    pub(crate) venv: PathBuf,
+    /// First of eight ports on loopback.
+    #[arg(long, default_value_t = 18220)]
+    pub(crate) port: u16,
+    /// Markdown file to write.
+    #[arg(long, default_value = "bench/RESULTS.md")]
+    pub(crate) out: PathBuf,
+    /// Folder for the single runs as JSON lines.
+    #[arg(long, default_value = "bench/results")]
+    pub(crate) results: PathBuf,
     /// Times.
     #[command(flatten)]
     pub(crate) timing: TimingArgs,

@@ -11,12 +11,15 @@ mod relay; // the bare copy that the null router is measured with
 mod meter; // CPU time and memory of a server
 mod stats; // medians and percentiles
 mod load; // the generator
+mod compare; // several servers in turns
 
 use clap::Parser as _;
-use cli::{Cli, Command, LoadArgs, SocketsArgs, TimingArgs};
+use cli::{Cli, Command, CompareArgs, LoadArgs, SocketsArgs, TimingArgs};
+use compare::{Comparison, Programs};
 use load::{Line, Mode, Run, Target, Timing};
 use std::error::Error;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{self, ExitCode};
 use std::time::Duration;
 
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
         Command::Relay { port } => relay::run(port).map_err(Into::into),
         Command::Sockets(args) => measure_sockets(&args),
         Command::Load(args) => measure_load(&args),
+        Command::Compare(args) => compare(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,6 +80,45 @@ fn measure_load(args: &LoadArgs) -> Result<(), Box<dyn Error>> {
         sessions,
         ..run
     })
+}
+
+fn compare(args: CompareArgs) -> Result<(), Box<dyn Error>> {
+    let (runs, seconds, warmup) = if args.quick {
+        (1, 0.5, 0.2)
+    } else {
+        (args.runs, args.timing.seconds, args.timing.warmup)
+    };
+    let cpu = |number: &str| args.pin.then(|| number.to_owned());
+    let comparison = Comparison {
+        programs: Programs {
+            rewamp: std::path::absolute(args.rewamp)?,
+            venv: std::path::absolute(args.venv)?,
+            cpus: cpu("1"),
+            first_port: args.port,
+        },
+        modes: args.modes,
+        servers: args.servers,
+        runs,
+        seconds,
+        warmup,
+        cpus: cpu("0"),
+        out: args.out,
+        results: args.results,
+        command: command_line(std::env::args()),
+    };
+    Ok(comparison.execute()?)
+}
+
+/// The command without the folders of this machine.
+fn command_line(words: impl Iterator<Item = String>) -> String {
+    let short = |word: String| match Path::new(&word).file_name() {
+        Some(name) if word.starts_with('/') => name.to_string_lossy().into_owned(),
+        _ => word,
+    };
+    let mut words = words.skip(1).map(short);
+    words
+        .by_ref()
+        .fold("rewamp-bench".to_owned(), |line, word| line + " " + &word)
 }
 
 fn run_of(mode: Mode, target: Target, times: TimingArgs, server: Option<u32>) -> Run {

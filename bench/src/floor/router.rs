@@ -1,6 +1,7 @@
 //! What each message does to which sockets. A message that is not understood ends its connection.
 
 use super::connection::{Connection, Phase};
+use super::head::Head;
 use crate::wire::{self, Cursor, Format, Framing, Wire};
 use hashbrown::HashMap;
 use serde_json::json;
@@ -13,7 +14,6 @@ pub(super) struct Router {
     json: Names,
     msgpack: Names,
     publication: u64,
-    scratch: Vec<u8>,
     calls: Vec<Call>,
     free_calls: Vec<usize>,
 }
@@ -27,6 +27,7 @@ struct Names {
 
 struct Topic {
     subscription: u64,
+    prefix: Head,
     receivers: Vec<usize>,
 }
 
@@ -51,7 +52,6 @@ impl Router {
             json: Names::default(),
             msgpack: Names::default(),
             publication: 0,
-            scratch: Vec::new(),
             calls: Vec::new(),
             free_calls: Vec::new(),
         }
@@ -159,11 +159,16 @@ impl Router {
             Format::Msgpack => &self.msgpack,
         };
         if let Some(topic) = names.topics.get(topic) {
-            let ids = [36, topic.subscription, self.publication];
-            compose(&mut self.scratch, format, message, &ids, cursor.rest());
+            let head = Head::event(format, message, topic.prefix, self.publication, &cursor);
             for &receiver in &topic.receivers {
                 let connection = self.connections.get_mut(receiver)?.as_mut()?;
-                append(connection, receiver, &self.scratch, &mut self.dirty);
+                append(
+                    connection,
+                    receiver,
+                    head.bytes(),
+                    cursor.tail(),
+                    &mut self.dirty,
+                );
             }
         }
         if options.len() > 2 && memchr::memmem::find(options, b"acknowledge").is_some() {
@@ -185,10 +190,7 @@ impl Router {
         let topic = names
             .topics
             .entry_ref(cursor.text()?)
-            .or_insert_with(|| Topic {
-                subscription: fresh,
-                receivers: Vec::new(),
-            });
+            .or_insert_with(|| Topic::new(format, fresh));
         let subscription = topic.subscription;
         if !topic.receivers.contains(&from) {
             topic.receivers.push(from);
@@ -249,8 +251,8 @@ impl Router {
             None => self.calls.push(call),
         }
         let ids = [68, place as u64 + 1, registration];
-        compose(&mut self.scratch, format, message, &ids, cursor.rest());
-        self.push_scratch(callee)
+        let head = Head::converted(format, message, &ids, &cursor);
+        self.push(callee, head.bytes(), cursor.tail())
     }
 
     /// `[70, Request, Options, …]` becomes `[50, Request, Details, …]`.
@@ -259,41 +261,26 @@ impl Router {
         cursor.skip()?;
         let Call { caller, request } = *self.calls.get(place)?;
         self.free_calls.push(place);
-        compose(
-            &mut self.scratch,
-            format,
-            message,
-            &[50, request],
-            cursor.rest(),
-        );
-        self.push_scratch(caller);
+        let head = Head::converted(format, message, &[50, request], &cursor);
+        // A caller that left in the meantime gets nothing.
+        let _ = self.push(caller, head.bytes(), cursor.tail());
         Some(())
     }
 
     fn answer_ids(&mut self, to: usize, format: Format, ids: &[u64]) -> Option<()> {
-        self.scratch.clear();
-        match format {
-            Format::Json => {
-                push_json_ids(&mut self.scratch, ids);
-                self.scratch.push(b']');
-            }
-            Format::Msgpack => {
-                self.scratch.push(0x90 | ids.len() as u8);
-                push_msgpack_ids(&mut self.scratch, ids);
-            }
-        }
-        self.push_scratch(to)
+        let mut head = Head::open(format, 0x90 | ids.len() as u8);
+        head.push_ids(format, ids);
+        let end: &[u8] = if format == Format::Json { b"]" } else { &[] };
+        self.push(to, head.bytes(), end)
     }
 
     fn answer(&mut self, to: usize, message: &[u8]) -> Option<()> {
-        self.scratch.clear();
-        self.scratch.extend_from_slice(message);
-        self.push_scratch(to)
+        self.push(to, message, &[])
     }
 
-    fn push_scratch(&mut self, to: usize) -> Option<()> {
+    fn push(&mut self, to: usize, head: &[u8], tail: &[u8]) -> Option<()> {
         let connection = self.connections.get_mut(to)?.as_mut()?;
-        append(connection, to, &self.scratch, &mut self.dirty);
+        append(connection, to, head, tail, &mut self.dirty);
         Some(())
     }
 
@@ -307,99 +294,37 @@ impl Router {
     }
 }
 
+impl Topic {
+    fn new(format: Format, subscription: u64) -> Self {
+        // Which list's head an event has depends on the publication: it is set then.
+        let mut prefix = Head::open(format, 0);
+        prefix.push_ids(format, &[36, subscription]);
+        Self {
+            subscription,
+            prefix,
+            receivers: Vec::new(),
+        }
+    }
+}
+
 /// Appends one framed message to what waits for a connection.
 #[inline]
-fn append(connection: &mut Connection, id: usize, message: &[u8], dirty: &mut Vec<usize>) {
+fn append(
+    connection: &mut Connection,
+    id: usize,
+    head: &[u8],
+    tail: &[u8],
+    dirty: &mut Vec<usize>,
+) {
     let Phase::Open(wire) = connection.phase else {
         return;
     };
-    wire::begin_frame(wire, message.len(), &mut connection.socket.out);
-    connection.socket.out.extend_from_slice(message);
+    let out = &mut connection.socket.out;
+    wire::begin_frame(wire, head.len() + tail.len(), out);
+    out.extend_from_slice(head);
+    out.extend_from_slice(tail);
     if !connection.dirty {
         connection.dirty = true;
         dirty.push(id);
-    }
-}
-
-/// Writes IDs, empty details and the raw arguments. The four conversions above keep the number of
-/// elements, so that the list's head of `original` fits the new message.
-#[inline]
-fn compose(out: &mut Vec<u8>, format: Format, original: &[u8], ids: &[u64], arguments: &[u8]) {
-    out.clear();
-    match format {
-        Format::Json => {
-            push_json_ids(out, ids);
-            out.extend_from_slice(b",{}");
-            if !arguments.is_empty() {
-                out.push(b',');
-                out.extend_from_slice(arguments);
-            }
-            out.push(b']');
-        }
-        Format::Msgpack => {
-            out.extend_from_slice(original.get(..1).unwrap_or_default());
-            push_msgpack_ids(out, ids);
-            out.push(0x80);
-            out.extend_from_slice(arguments);
-        }
-    }
-}
-
-#[inline]
-fn push_json_ids(out: &mut Vec<u8>, ids: &[u64]) {
-    let mut digits = itoa::Buffer::new();
-    for (place, id) in ids.iter().enumerate() {
-        out.push(if place == 0 { b'[' } else { b',' });
-        out.extend_from_slice(digits.format(*id).as_bytes());
-    }
-}
-
-#[inline]
-fn push_msgpack_ids(out: &mut Vec<u8>, ids: &[u64]) {
-    for &id in ids {
-        match (u8::try_from(id), u32::try_from(id)) {
-            (Ok(short @ 0..0x80), _) => out.push(short),
-            (_, Ok(middle)) => {
-                let [a, b, c, d] = middle.to_be_bytes();
-                out.extend_from_slice(&[0xce, a, b, c, d]);
-            }
-            _ => {
-                let [a, b, c, d, e, f, g, h] = id.to_be_bytes();
-                out.extend_from_slice(&[0xcf, a, b, c, d, e, f, g, h]);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn composed_messages_decode_to_what_they_mean() {
-        for format in [Format::Json, Format::Msgpack] {
-            for (tail, elements) in [(None, 4), (Some(json!(["a", 1])), 5)] {
-                let mut publish = vec![json!(16), json!(7), json!({}), json!("com.a")];
-                publish.extend(tail.clone());
-                let bytes = format.encode(&json!(publish));
-                let mut cursor = Cursor::open(format, &bytes).unwrap();
-                let mut event = Vec::new();
-                cursor.uint().unwrap();
-                cursor.uint().unwrap();
-                cursor.skip().unwrap();
-                cursor.text().unwrap();
-                compose(
-                    &mut event,
-                    format,
-                    &bytes,
-                    &[36, 1 << 52, 300],
-                    cursor.rest(),
-                );
-                let mut expected = vec![json!(36), json!(1u64 << 52), json!(300), json!({})];
-                expected.extend(tail);
-                assert_eq!(expected.len(), elements);
-                assert_eq!(format.decode(&event), Some(json!(expected)));
-            }
-        }
     }
 }

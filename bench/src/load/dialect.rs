@@ -17,7 +17,7 @@ pub(crate) enum Arrival<'a> {
     Invocation {
         /// The server's number for it.
         request: u64,
-        /// Arguments as they stand in the message.
+        /// The end of the message from its arguments on, JSON's closing bracket included.
         arguments: &'a [u8],
     },
     /// The call with this number is answered with this payload.
@@ -100,7 +100,7 @@ fn understood(wire: Wire, content: &[u8]) -> Option<Arrival<'_>> {
             cursor.skip()?;
             Arrival::Invocation {
                 request,
-                arguments: cursor.rest(),
+                arguments: cursor.tail(),
             }
         }
         50 => {
@@ -123,7 +123,9 @@ fn payload_at_end(format: Format, content: &[u8]) -> Option<&[u8]> {
     };
     if let Some(body) = body
         && let Some(payload) = body.last_chunk::<PAYLOAD>()
-        && stamp::read_letters(payload.first_chunk()?).is_some()
+        && payload
+            .get(2 * stamp::LETTERS..)?
+            .starts_with(stamp::MARKER)
     {
         return Some(payload);
     }

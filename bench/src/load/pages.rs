@@ -106,7 +106,7 @@ fn compare(wire: Wire, message: &[u8], reference: &mut Option<Vec<u8>>) -> Resul
     let body = Cursor::open(wire.format, message).and_then(|mut cursor| {
         (cursor.uint()? == 50).then_some(())?;
         cursor.uint()?;
-        Some(cursor.rest())
+        Some(cursor.tail())
     });
     let Some(body) = body else {
         let answer = wire.format.decode(message).unwrap_or_default().to_string();

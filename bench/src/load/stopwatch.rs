@@ -139,9 +139,9 @@ impl Stopwatch {
         Outcome {
             count,
             seconds,
-            rate: count as f64 / seconds,
-            server_cpu_ns: each(first.server_ns, last.server_ns),
-            generator_cpu_ns: each(first.own_ns, last.own_ns),
+            rate: tenths(count as f64 / seconds),
+            server_cpu_ns: each(first.server_ns, last.server_ns).map(tenths),
+            generator_cpu_ns: each(first.own_ns, last.own_ns).map(tenths),
             ..Outcome::default()
         }
     }
@@ -154,4 +154,9 @@ impl Stopwatch {
             own_ns: self.own.cpu_ns(),
         }
     }
+}
+
+/// No measurement here is worth more than one decimal place.
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }

@@ -1,6 +1,8 @@
 //! Where and how a run connects.
 
 use super::fault::Fault;
+use super::nats::NatsConnection;
+use super::session::Session;
 use crate::wire::{Format, Framing, Wire};
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
@@ -99,6 +101,15 @@ impl Target {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(stream)
+    }
+
+    /// A session that joins, or a connection where there are no sessions.
+    pub(crate) fn probe(&self) -> Result<(), Fault> {
+        match self.transport {
+            Transport::Raw | Transport::Ws => Session::join(self)?.leave(),
+            Transport::Nats => NatsConnection::open(self).map(drop),
+            Transport::BareRaw | Transport::BareWs => Ok(self.connect().map(drop)?),
+        }
     }
 
     /// Waits until something listens.

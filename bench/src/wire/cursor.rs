@@ -66,31 +66,43 @@ impl<'a> Cursor<'a> {
         Some(element)
     }
 
-    /// The bytes of all elements that are left, as they stand, without JSON's closing bracket.
+    /// The bytes of all elements that are left, as they stand, with JSON's closing bracket.
     #[inline]
-    pub(crate) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn tail(&self) -> &'a [u8] {
+        self.left
+    }
+
+    /// No element is left.
+    #[inline]
+    pub(crate) fn is_at_end(&self) -> bool {
         match self.format {
-            Format::Json => self.left.strip_suffix(b"]").unwrap_or(self.left),
-            Format::Msgpack => self.left,
+            Format::Json => self.left.len() == 1,
+            Format::Msgpack => self.left.is_empty(),
         }
     }
 
     #[inline]
     fn json_uint(&mut self) -> Option<u64> {
         let mut number = 0u64;
-        let mut digits = 0;
-        for byte in self.left {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                break;
+        while let Some(&chunk) = self.left.first_chunk() {
+            let (digits, value) = leading_digits(chunk);
+            number = number
+                .wrapping_mul(power_of_ten(digits))
+                .wrapping_add(value);
+            self.left = self.left.get(digits..)?;
+            if digits < 8 {
+                self.left = after_comma(self.left);
+                return Some(number);
             }
-            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
-            digits += 1;
         }
-        if digits == 0 {
-            return None;
+        // Fewer than eight bytes are left of the message.
+        while let [digit @ b'0'..=b'9', left @ ..] = self.left {
+            number = number
+                .wrapping_mul(10)
+                .wrapping_add(u64::from(digit - b'0'));
+            self.left = left;
         }
-        self.left = after_comma(self.left.get(digits..)?);
+        self.left = after_comma(self.left);
         Some(number)
     }
 
@@ -119,6 +131,41 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// How many of the eight bytes are digits, from the first on, and their value.
+#[inline]
+fn leading_digits(chunk: [u8; 8]) -> (usize, u64) {
+    let word = u64::from_le_bytes(chunk);
+    let value = word ^ 0x3030_3030_3030_3030;
+    // The high bits of every byte that is above 9.
+    let wrong = (value.wrapping_add(0x7676_7676_7676_7676) | value) & 0x8080_8080_8080_8080;
+    // A carry only reaches bytes behind the first that is wrong.
+    let digits = wrong.trailing_zeros() as usize / 8;
+    if digits == 0 {
+        return (0, 0);
+    }
+    let value = value << (64 - 8 * digits);
+    let pairs = (value.wrapping_mul(10) + (value >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    let eight = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff;
+    (digits, eight)
+}
+
+#[inline]
+fn power_of_ten(digits: usize) -> u64 {
+    const POWERS: [u64; 9] = [
+        1,
+        10,
+        100,
+        1_000,
+        10_000,
+        100_000,
+        1_000_000,
+        10_000_000,
+        100_000_000,
+    ];
+    POWERS.get(digits).copied().unwrap_or(1)
+}
+
 #[inline]
 fn after_comma(mut left: &[u8]) -> &[u8] {
     while let [b',' | b' ', more @ ..] = left {
@@ -128,10 +175,15 @@ fn after_comma(mut left: &[u8]) -> &[u8] {
 }
 
 /// Bytes of the JSON value at the start of `bytes`.
+#[inline]
 fn json_length(bytes: &[u8]) -> Option<usize> {
-    if bytes.starts_with(b"{}") || bytes.starts_with(b"[]") {
-        return Some(2);
+    match bytes {
+        [b'{', b'}', ..] | [b'[', b']', ..] => Some(2),
+        _ => json_length_any(bytes),
     }
+}
+
+fn json_length_any(bytes: &[u8]) -> Option<usize> {
     let mut depth = 0usize;
     let mut in_text = false;
     let mut escaped = false;
@@ -247,13 +299,35 @@ mod tests {
                 Format::Json => b"[".to_vec(),
                 Format::Msgpack => vec![0x92],
             };
-            both.extend_from_slice(cursor.rest());
-            both.extend_from_slice(if format == Format::Json { b"]" } else { b"" });
+            both.extend_from_slice(cursor.tail());
+            assert!(!cursor.is_at_end());
             assert_eq!(
                 format.decode(&both),
                 Some(json!([["one, [two]", 2], {"k": false}]))
             );
         }
+    }
+
+    #[test]
+    fn numbers_of_every_length_are_read() {
+        let check = |text: &str, value: u64| {
+            let message = format!("[{text},{text}]");
+            let mut cursor = Cursor::open(Format::Json, message.as_bytes()).unwrap();
+            assert_eq!(
+                (cursor.uint(), cursor.uint()),
+                (Some(value), Some(value)),
+                "{text}"
+            );
+            assert!(cursor.is_at_end());
+        };
+        let mut value = 0u64;
+        for digit in "9007199254740992".bytes() {
+            value = value * 10 + u64::from(digit - b'0');
+            check(&value.to_string(), value);
+        }
+        check("0", 0);
+        check("99999999", 99_999_999);
+        check("100000000", 100_000_000);
     }
 
     #[test]
