@@ -15,6 +15,8 @@ mod publish; // a publication gets its place
 mod requests; // subscribe, register, call and their opposites
 mod held; // publications that wait for room in the history
 mod stop; // a clean stop
+#[cfg(test)]
+mod tests;
 
 pub use stop::stop;
 

@@ -1,0 +1,155 @@
+//! A realm as its clients see it: whole messages go in through a session's stream, what comes out
+//! of its outbox is read back. No socket between; the clock is the test's where it matters.
+
+mod client; // one session
+mod broker; // publish and subscribe
+mod dealer; // calls
+mod history; // get_events
+mod meta; // the meta API
+mod sessions; // join, leave, and what is out of order
+mod slow; // those who do not read
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rewamp_history::{Engine, Filter, Sequence, StoreConfig};
+use rewamp_wamp::uri::{MatchPolicy, UriCheck};
+
+use super::role::{Allow, Permission, Role};
+use super::{RealmSettings, start};
+use crate::auth::{AnonymousConfig, AuthConfig, Authenticators, DecoyKey};
+use crate::broker::SlowConsumer;
+use crate::clock::Clock;
+use crate::history::HistorySettings;
+use crate::metrics::Metrics;
+use crate::router::{RealmHandle, Router};
+use crate::session::outbox::OutboxLimits;
+use client::Client;
+
+/// A node with one realm, `realm1`.
+struct Fixture {
+    router: Router,
+    clock: Clock,
+    auth: Arc<Authenticators>,
+    realm: RealmHandle,
+}
+
+/// What a fixture is made of.
+struct Setup {
+    filters: Vec<Filter>,
+    outbox: OutboxLimits,
+    slow_consumer: SlowConsumer,
+    permissions: Vec<Permission>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            filters: Vec::new(),
+            outbox: OutboxLimits::default(),
+            slow_consumer: SlowConsumer::Disconnect,
+            permissions: vec![everything("")],
+        }
+    }
+}
+
+fn filter(uri: &'static str, match_policy: MatchPolicy, limit: Option<u64>) -> Filter {
+    Filter {
+        uri: uri.into(),
+        match_policy,
+        limit,
+    }
+}
+
+/// A rule that allows everything below a prefix.
+fn everything(prefix: &'static str) -> Permission {
+    let all = Allow {
+        publish: true,
+        subscribe: true,
+        call: true,
+        register: true,
+    };
+    Permission::new(prefix, Some(MatchPolicy::Prefix)).allowing(all)
+}
+
+impl Setup {
+    fn storing(filters: Vec<Filter>) -> Self {
+        Self {
+            filters,
+            ..Self::default()
+        }
+    }
+
+    fn start(self) -> Fixture {
+        let router = Router::new(Metrics::new());
+        let clock = Clock::system();
+        let history = (!self.filters.is_empty()).then(|| {
+            let config = StoreConfig {
+                realm: "realm1".to_owned(),
+                engine: Engine::Memory,
+                maxsize: 64 << 20,
+                sync: true,
+                limit: None,
+                filters: self.filters,
+                memory_begin: Sequence::new(1_000_000),
+            };
+            let settings = HistorySettings {
+                buffertime: Duration::from_millis(20),
+                maxbuffer: 1_000,
+                maxbuffer_bytes: 1 << 20,
+                durable: false,
+                largest: 1 << 20,
+            };
+            (rewamp_history::open(config).unwrap(), settings)
+        });
+        let settings = RealmSettings {
+            name: "realm1".to_owned(),
+            uri_check: UriCheck::Loose,
+            roles: [Role::with_permissions("anonymous", &self.permissions)]
+                .into_iter()
+                .collect(),
+            outbox: self.outbox,
+            slow_consumer: self.slow_consumer,
+            history,
+        };
+        let realm = start(settings, &router, clock.clone()).unwrap();
+        let config = AuthConfig {
+            anonymous: Some(AnonymousConfig::role("anonymous")),
+            ..AuthConfig::default()
+        };
+        let auth = Arc::new(Authenticators::prepare(
+            config,
+            &DecoyKey::from_bytes([1; 32]),
+        ));
+        Fixture {
+            router,
+            clock,
+            auth,
+            realm,
+        }
+    }
+}
+
+impl Fixture {
+    /// A client that has joined.
+    async fn join(&self) -> Client {
+        self.join_with(rewamp_wamp::serializer::Serializer::Json)
+            .await
+    }
+
+    async fn join_with(&self, serializer: rewamp_wamp::serializer::Serializer) -> Client {
+        let mut client = self.connect(serializer, 1 << 24);
+        client.hello("realm1");
+        client.welcome().await;
+        client
+    }
+
+    /// A client that has not said HELLO.
+    fn connect(
+        &self,
+        serializer: rewamp_wamp::serializer::Serializer,
+        max_message: usize,
+    ) -> Client {
+        Client::connect(self, serializer, max_message)
+    }
+}
