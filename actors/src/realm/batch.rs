@@ -12,31 +12,37 @@ use crate::metrics::{Counter, RealmMetrics};
 
 /// Messages received, by type.
 pub(super) struct Received {
-    counters: Vec<(MessageType, Counter, u64)>,
+    /// By the type's code.
+    counts: [u64; CODES],
+    counters: Vec<(MessageType, Counter)>,
 }
+
+/// One more than the largest code of a message type.
+const CODES: usize = MessageType::Yield as usize + 1;
 
 impl Received {
     pub(super) fn new(metrics: &RealmMetrics) -> Self {
         let counters = MessageType::ALL
             .into_iter()
-            .map(|message_type| (message_type, metrics.messages(message_type.name()), 0))
+            .map(|message_type| (message_type, metrics.messages(message_type.name())))
             .collect();
-        Self { counters }
+        Self { counts: [0; CODES], counters }
     }
 
     fn count(&mut self, message_type: MessageType) {
-        let counted = self
-            .counters
-            .iter_mut()
-            .find(|(counted, _, _)| *counted == message_type);
-        if let Some((_, _, count)) = counted {
+        if let Some(count) = self.counts.get_mut(message_type as usize) {
             *count += 1;
         }
     }
 
     fn hand_over(&mut self) {
-        for (_, counter, count) in self.counters.iter_mut().filter(|(_, _, count)| *count > 0) {
-            counter.inc_by(std::mem::take(count));
+        for (message_type, counter) in &self.counters {
+            match self.counts.get_mut(*message_type as usize) {
+                Some(count) if *count > 0 => {
+                    counter.inc_by(std::mem::take(count));
+                }
+                _ => {}
+            }
         }
     }
 }
