@@ -35,7 +35,7 @@ pub fn decode(
     match serializer {
         Serializer::Json => {
             let text = utf8(frame).map_err(DecodeError::malformed)?;
-            read::message(JsonReader::new(&text), serializer, limits)
+            read::message(JsonReader::new(frame, text), serializer, limits)
         }
         Serializer::MsgPack => read::message(MsgPackReader::new(frame), serializer, limits),
         Serializer::Cbor => read::message(CborReader::new(frame), serializer, limits),

@@ -358,7 +358,7 @@ fn check(
     let bytes = Bytes::copy_from_slice(element);
     let found = match serializer {
         Serializer::Json => {
-            utf8(&bytes).and_then(|text| check_with(JsonReader::new(&text), limits))
+            utf8(&bytes).and_then(|text| check_with(JsonReader::new(&bytes, text), limits))
         }
         Serializer::MsgPack => check_with(MsgPackReader::new(&bytes), limits),
         Serializer::Cbor => check_with(CborReader::new(&bytes), limits),
@@ -373,7 +373,10 @@ fn check(
             element,
             expected: expected_text,
         }),
-        Err(Malformed { at, what, .. }) => Err(PayloadError::Malformed { element, at, what }),
+        Err(malformed) => {
+            let (at, what) = (malformed.at(), malformed.fault.text());
+            Err(PayloadError::Malformed { element, at, what })
+        }
     }
 }
 
@@ -418,7 +421,7 @@ fn transcode_to(
     out: &mut BytesMut,
 ) -> Result<(), TranscodeError> {
     match from {
-        Serializer::Json => copy_to(&mut JsonReader::new(&utf8(element)?), to, out),
+        Serializer::Json => copy_to(&mut JsonReader::new(element, utf8(element)?), to, out),
         Serializer::MsgPack => copy_to(&mut MsgPackReader::new(element), to, out),
         Serializer::Cbor => copy_to(&mut CborReader::new(element), to, out),
     }

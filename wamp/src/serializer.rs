@@ -11,7 +11,6 @@ mod transcode;
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
-use bytestring::ByteString;
 
 pub(crate) use self::cbor::CborReader;
 pub use self::cbor::CborWriter;
@@ -19,7 +18,7 @@ pub(crate) use self::json::JsonReader;
 pub use self::json::JsonWriter;
 pub(crate) use self::msgpack::MsgPackReader;
 pub use self::msgpack::MsgPackWriter;
-pub(crate) use self::token::{End, Malformed, Next, Open, Reader, Text, Token};
+pub(crate) use self::token::{End, Fault, Malformed, Next, Open, Reader, Text, Token};
 pub use self::transcode::TranscodeError;
 pub(crate) use self::transcode::{Builder, NOT_A_KEY, copy};
 pub use self::write::Writer;
@@ -170,7 +169,7 @@ pub fn read_value(
     limits: &Limits,
 ) -> Result<Value, TranscodeError> {
     match serializer {
-        Serializer::Json => read_with(JsonReader::new(&utf8(bytes)?), limits),
+        Serializer::Json => read_with(JsonReader::new(bytes, utf8(bytes)?), limits),
         Serializer::MsgPack => read_with(MsgPackReader::new(bytes), limits),
         Serializer::Cbor => read_with(CborReader::new(bytes), limits),
     }
@@ -182,12 +181,9 @@ fn read_with<'a, R: Reader<'a>>(mut reader: R, limits: &Limits) -> Result<Value,
     Ok(value)
 }
 
-/// JSON is read from text known to be UTF-8; no copy is made.
-pub(crate) fn utf8(bytes: &Bytes) -> Result<ByteString, Malformed> {
-    ByteString::try_from(bytes.clone()).map_err(|_| match std::str::from_utf8(bytes) {
-        Err(error) => Malformed::new(error.valid_up_to(), token::NOT_UTF8),
-        Ok(_) => Malformed::new(0, token::NOT_UTF8),
-    })
+/// JSON is read from text known to be UTF-8.
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(bytes).map_err(|error| Malformed::new(error.valid_up_to(), Fault::NotUtf8))
 }
 
 /// Cuts off what was appended if `append` fails.

@@ -8,7 +8,7 @@ use crate::id::{Id, Kind, RequestId};
 use crate::message::MessageType;
 use crate::payload::Payload;
 use crate::serializer::{
-    Builder, End, Limits, Malformed, NOT_A_KEY, Next, Open, Reader, Serializer, Text, Token,
+    Builder, End, Fault, Limits, Malformed, NOT_A_KEY, Next, Open, Reader, Serializer, Text, Token,
     TranscodeError,
 };
 use crate::value::{Dict, Value, whole};
@@ -54,17 +54,12 @@ impl DecodeError {
     }
 
     pub(super) fn malformed(malformed: Malformed) -> Self {
-        let kind = match malformed.too_deep {
-            true => DecodeErrorKind::OverLimit,
-            false => DecodeErrorKind::Malformed,
+        let kind = match malformed.fault {
+            Fault::TooDeep => DecodeErrorKind::OverLimit,
+            _ => DecodeErrorKind::Malformed,
         };
-        Self::new(
-            kind,
-            format!(
-                "malformed data at byte {}: {}",
-                malformed.at, malformed.what
-            ),
-        )
+        let (at, what) = (malformed.at(), malformed.fault.text());
+        Self::new(kind, format!("malformed data at byte {at}: {what}"))
     }
 }
 
@@ -111,8 +106,11 @@ impl Place {
 
     fn tree(&self, error: TranscodeError) -> DecodeError {
         match error {
-            TranscodeError::Malformed { at, what } => self.malformed(Malformed::new(at, what)),
-            TranscodeError::TooDeep { at } => self.malformed(Malformed::too_deep(at)),
+            TranscodeError::Malformed { at, what } => {
+                let what = format!("malformed data at byte {at}: {what}");
+                self.error(DecodeErrorKind::Malformed, "", &what)
+            }
+            TranscodeError::TooDeep { at } => self.malformed(Malformed::new(at, Fault::TooDeep)),
             TranscodeError::TooMany { path, limit } => self.error(
                 DecodeErrorKind::OverLimit,
                 &path,
@@ -140,46 +138,50 @@ pub(super) struct Fields<'l, R> {
 }
 
 impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
-    /// Reads as far as the type.
-    pub(super) fn begin(
-        mut reader: R,
-        serializer: Serializer,
-        limits: &'l Limits,
-    ) -> Result<(MessageType, Self), DecodeError> {
+    /// At the beginning of the message.
+    pub(super) fn new(reader: R, serializer: Serializer, limits: &'l Limits) -> Self {
+        // The type is not known yet; errors do not name it before it is.
+        let message_type = MessageType::Hello;
+        Self {
+            reader,
+            serializer,
+            limits,
+            builder: Builder::new(limits.max_values()),
+            open: Open::until_end(),
+            read: 1,
+            ended: false,
+            place: Place {
+                message_type,
+                request: None,
+                element: "",
+                key: "",
+            },
+        }
+    }
+
+    /// The first element, to be read before all others.
+    pub(super) fn message_type(&mut self) -> Result<MessageType, DecodeError> {
         let unknown = |what: &str| DecodeError::new(DecodeErrorKind::UnknownType, what.to_owned());
-        let Token::List(mut open) = reader.token().map_err(DecodeError::malformed)? else {
+        let Token::List(open) = self.reader.token().map_err(DecodeError::malformed)? else {
             return Err(unknown("a message is a list"));
         };
-        if !reader
-            .more(&mut open, End::List)
+        self.open = open;
+        if !self
+            .reader
+            .more(&mut self.open, End::List)
             .map_err(DecodeError::malformed)?
         {
             return Err(unknown("a message begins with its type"));
         }
-        let code = unsigned(&reader.token().map_err(DecodeError::malformed)?)
-            .ok_or_else(|| unknown("a message begins with its type, a non-negative integer"))?;
+        let code = match self.reader.plain_unsigned() {
+            Some(code) => code,
+            None => unsigned(&self.reader.token().map_err(DecodeError::malformed)?)
+                .ok_or_else(|| unknown("a message begins with its type, a non-negative integer"))?,
+        };
         let message_type = MessageType::from_code(code)
             .ok_or_else(|| unknown(&format!("there is no message of type {code}")))?;
-        let place = Place {
-            message_type,
-            request: None,
-            element: "",
-            key: "",
-        };
-        let builder = Builder::new(limits.max_values());
-        Ok((
-            message_type,
-            Self {
-                reader,
-                serializer,
-                limits,
-                builder,
-                open,
-                read: 1,
-                ended: false,
-                place,
-            },
-        ))
+        self.place.message_type = message_type;
+        Ok(message_type)
     }
 
     /// Whether there is another element, called `element`.
@@ -217,7 +219,7 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
     }
 
     /// The message must end here.
-    pub(super) fn end(mut self) -> Result<(), DecodeError> {
+    pub(super) fn end(&mut self) -> Result<(), DecodeError> {
         if self.has("end")? {
             let Place {
                 message_type,
@@ -276,6 +278,9 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
         least: usize,
     ) -> Result<u64, DecodeError> {
         self.need(element, least)?;
+        if let Some(number) = self.reader.plain_unsigned() {
+            return Ok(number);
+        }
         let token = self.token()?;
         unsigned(&token).ok_or_else(|| {
             self.place
@@ -355,7 +360,7 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
     }
 
     /// The arguments that end the message, and its end.
-    pub(super) fn payload(mut self) -> Result<Payload, DecodeError> {
+    pub(super) fn payload(&mut self) -> Result<Payload, DecodeError> {
         let mut args = None;
         let mut kwargs = None;
         if self.has("Arguments")? {

@@ -15,8 +15,8 @@ pub(super) fn message<'a, R: Reader<'a>>(
     serializer: Serializer,
     limits: &Limits,
 ) -> Result<Message, DecodeError> {
-    let (message_type, fields) = Fields::begin(reader, serializer, limits)?;
-    Ok(match message_type {
+    let fields = &mut Fields::new(reader, serializer, limits);
+    Ok(match fields.message_type()? {
         MessageType::Publish => Message::Publish(publish(fields)?),
         MessageType::Call => Message::Call(call(fields)?),
         MessageType::Yield => Message::Yield(yielded(fields)?),
@@ -46,21 +46,21 @@ pub(super) fn message<'a, R: Reader<'a>>(
 
 type Decoded<T> = Result<T, DecodeError>;
 
-fn hello<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Hello> {
+fn hello<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Hello> {
     let realm = fields.text("Realm", 3)?;
-    let details = Box::new(read_options::hello(&mut fields)?);
+    let details = Box::new(read_options::hello(fields)?);
     fields.end()?;
     Ok(Hello { realm, details })
 }
 
-fn welcome<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Welcome> {
+fn welcome<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Welcome> {
     let session = fields.id("Session", 3)?;
-    let details = Box::new(read_options::welcome(&mut fields)?);
+    let details = Box::new(read_options::welcome(fields)?);
     fields.end()?;
     Ok(Welcome { session, details })
 }
 
-fn abort<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Abort> {
+fn abort<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Abort> {
     let details = fields.dict("Details", 3)?;
     let reason = fields.text("Reason", 3)?;
     Ok(Abort {
@@ -70,28 +70,28 @@ fn abort<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Abort> {
     })
 }
 
-fn challenge<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Challenge> {
+fn challenge<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Challenge> {
     let method = fields.text("AuthMethod", 3)?;
     let extra = fields.dict("Extra", 3)?;
     fields.end()?;
     Ok(Challenge { method, extra })
 }
 
-fn authenticate<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Authenticate> {
+fn authenticate<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Authenticate> {
     let signature = fields.text("Signature", 3)?;
     let extra = fields.dict("Extra", 3)?;
     fields.end()?;
     Ok(Authenticate { signature, extra })
 }
 
-fn goodbye<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Goodbye> {
+fn goodbye<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Goodbye> {
     let details = fields.dict("Details", 3)?;
     let reason = fields.text("Reason", 3)?;
     fields.end()?;
     Ok(Goodbye { details, reason })
 }
 
-fn error<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Error> {
+fn error<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Error> {
     let code = fields.unsigned("REQUEST.Type", 5)?;
     let request_type = MessageType::from_code(code)
         .ok_or_else(|| fields.wrong(&format!("there is no message of type {code}")))?;
@@ -107,9 +107,9 @@ fn error<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Error> {
     })
 }
 
-fn publish<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Publish> {
+fn publish<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Publish> {
     let request = fields.request(4)?;
-    let options = read_options::publish(&mut fields)?;
+    let options = read_options::publish(fields)?;
     let topic = fields.text("Topic", 4)?;
     Ok(Publish {
         request,
@@ -119,7 +119,7 @@ fn publish<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Publish> {
     })
 }
 
-fn published<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Published> {
+fn published<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Published> {
     let request = fields.id("PUBLISH.Request", 3)?;
     let publication = fields.id("Publication", 3)?;
     fields.end()?;
@@ -129,9 +129,9 @@ fn published<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Published>
     })
 }
 
-fn subscribe<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Subscribe> {
+fn subscribe<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Subscribe> {
     let request = fields.request(4)?;
-    let options = read_options::subscribe(&mut fields)?;
+    let options = read_options::subscribe(fields)?;
     let topic = fields.text("Topic", 4)?;
     fields.end()?;
     Ok(Subscribe {
@@ -141,7 +141,7 @@ fn subscribe<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Subscribe>
     })
 }
 
-fn subscribed<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Subscribed> {
+fn subscribed<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Subscribed> {
     let request = fields.id("SUBSCRIBE.Request", 3)?;
     let subscription = fields.id("Subscription", 3)?;
     fields.end()?;
@@ -151,7 +151,7 @@ fn subscribed<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Subscribe
     })
 }
 
-fn unsubscribe<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Unsubscribe> {
+fn unsubscribe<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Unsubscribe> {
     let request = fields.request(3)?;
     let subscription = fields.id("SUBSCRIBED.Subscription", 3)?;
     fields.end()?;
@@ -161,14 +161,14 @@ fn unsubscribe<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Unsubscr
     })
 }
 
-fn unsubscribed<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Unsubscribed> {
+fn unsubscribed<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Unsubscribed> {
     let number = fields.unsigned("UNSUBSCRIBE.Request", 2)?;
     if number > 0 {
-        let request = answered(number, &fields)?;
+        let request = answered(number, fields)?;
         fields.end()?;
         return Ok(Unsubscribed::Answer { request });
     }
-    let (subscription, reason) = read_options::revocation(&mut fields, "subscription")?;
+    let (subscription, reason) = read_options::revocation(fields, "subscription")?;
     fields.end()?;
     Ok(Unsubscribed::Revoked {
         subscription,
@@ -176,10 +176,10 @@ fn unsubscribed<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Unsubsc
     })
 }
 
-fn event<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Event> {
+fn event<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Event> {
     let subscription = fields.id("SUBSCRIBED.Subscription", 4)?;
     let publication = fields.id("PUBLISHED.Publication", 4)?;
-    let details = read_options::event(&mut fields)?;
+    let details = read_options::event(fields)?;
     Ok(Event {
         subscription,
         publication,
@@ -188,9 +188,9 @@ fn event<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Event> {
     })
 }
 
-fn call<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Call> {
+fn call<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Call> {
     let request = fields.request(4)?;
-    let options = read_options::call(&mut fields)?;
+    let options = read_options::call(fields)?;
     let procedure = fields.text("Procedure", 4)?;
     Ok(Call {
         request,
@@ -200,9 +200,9 @@ fn call<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Call> {
     })
 }
 
-fn cancel<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Cancel> {
+fn cancel<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Cancel> {
     let request = fields.id("CALL.Request", 3)?;
-    let (mode, extra) = read_options::cancel(&mut fields)?;
+    let (mode, extra) = read_options::cancel(fields)?;
     fields.end()?;
     Ok(Cancel {
         request,
@@ -211,9 +211,9 @@ fn cancel<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Cancel> {
     })
 }
 
-fn result<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<CallResult> {
+fn result<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<CallResult> {
     let request = fields.id("CALL.Request", 3)?;
-    let details = read_options::result(&mut fields)?;
+    let details = read_options::result(fields)?;
     Ok(CallResult {
         request,
         details,
@@ -221,9 +221,9 @@ fn result<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<CallResult> {
     })
 }
 
-fn register<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Register> {
+fn register<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Register> {
     let request = fields.request(4)?;
-    let options = read_options::register(&mut fields)?;
+    let options = read_options::register(fields)?;
     let procedure = fields.text("Procedure", 4)?;
     fields.end()?;
     Ok(Register {
@@ -233,7 +233,7 @@ fn register<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Register> {
     })
 }
 
-fn registered<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Registered> {
+fn registered<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Registered> {
     let request = fields.id("REGISTER.Request", 3)?;
     let registration = fields.id("Registration", 3)?;
     fields.end()?;
@@ -243,7 +243,7 @@ fn registered<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Registere
     })
 }
 
-fn unregister<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Unregister> {
+fn unregister<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Unregister> {
     let request = fields.request(3)?;
     let registration = fields.id("REGISTERED.Registration", 3)?;
     fields.end()?;
@@ -253,14 +253,14 @@ fn unregister<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Unregiste
     })
 }
 
-fn unregistered<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Unregistered> {
+fn unregistered<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Unregistered> {
     let number = fields.unsigned("UNREGISTER.Request", 2)?;
     if number > 0 {
-        let request = answered(number, &fields)?;
+        let request = answered(number, fields)?;
         fields.end()?;
         return Ok(Unregistered::Answer { request });
     }
-    let (registration, reason) = read_options::revocation(&mut fields, "registration")?;
+    let (registration, reason) = read_options::revocation(fields, "registration")?;
     fields.end()?;
     Ok(Unregistered::Revoked {
         registration,
@@ -268,10 +268,10 @@ fn unregistered<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Unregis
     })
 }
 
-fn invocation<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Invocation> {
+fn invocation<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Invocation> {
     let request = fields.request(4)?;
     let registration = fields.id("REGISTERED.Registration", 4)?;
-    let details = read_options::invocation(&mut fields)?;
+    let details = read_options::invocation(fields)?;
     Ok(Invocation {
         request,
         registration,
@@ -280,16 +280,16 @@ fn invocation<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Invocatio
     })
 }
 
-fn interrupt<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Interrupt> {
+fn interrupt<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Interrupt> {
     let request = fields.id("INVOCATION.Request", 3)?;
-    let options = read_options::interrupt(&mut fields)?;
+    let options = read_options::interrupt(fields)?;
     fields.end()?;
     Ok(Interrupt { request, options })
 }
 
-fn yielded<'a, R: Reader<'a>>(mut fields: Fields<'_, R>) -> Decoded<Yield> {
+fn yielded<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Yield> {
     let request = fields.id("INVOCATION.Request", 3)?;
-    let options = read_options::yielded(&mut fields)?;
+    let options = read_options::yielded(fields)?;
     Ok(Yield {
         request,
         options,

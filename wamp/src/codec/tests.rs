@@ -260,7 +260,7 @@ fn an_error_names_the_element_what_is_wrong_and_what_is_allowed() {
         (
             r#"[16,1,{},"\ud800"]"#,
             Malformed,
-            "PUBLISH.Topic: malformed data at byte 16: a lone surrogate is not a character",
+            "PUBLISH.Topic: malformed data at byte 10: a lone surrogate is not a character",
         ),
         (
             r#"[16,1,{},"a"] 1"#,

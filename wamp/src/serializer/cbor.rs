@@ -6,7 +6,7 @@ mod skip;
 use bytes::{Bytes, BytesMut};
 
 use super::Serializer;
-use super::token::{Blob, End, Malformed, NOT_UTF8, Next, Open, Reader, Text, Token};
+use super::token::{Blob, End, Fault, Malformed, Next, Open, Reader, Text, Token};
 use super::write::Writer;
 use crate::value::Integer;
 
@@ -62,7 +62,7 @@ impl<'a> CborReader<'a> {
                 self.at += N;
                 Ok(bytes)
             }
-            None => Err(Malformed::cut_short(self.bytes.len())),
+            None => Err(Malformed::new(self.bytes.len(), Fault::CutShort)),
         }
     }
 
@@ -74,7 +74,7 @@ impl<'a> CborReader<'a> {
                 self.at = end;
                 Ok(slice)
             }
-            None => Err(Malformed::cut_short(self.bytes.len())),
+            None => Err(Malformed::new(self.bytes.len(), Fault::CutShort)),
         }
     }
 
@@ -100,7 +100,7 @@ impl<'a> CborReader<'a> {
             31 if !matches!(major, Major::Unsigned | Major::Negative | Major::Tag) => {
                 return Ok((major, Argument::Indefinite));
             }
-            _ => return Err(Malformed::new(self.at - 1, "a reserved length")),
+            _ => return Err(Malformed::new(self.at - 1, Fault::ReservedLength)),
         };
         Ok((major, Argument::Number(number, info)))
     }
@@ -111,7 +111,7 @@ impl<'a> CborReader<'a> {
         let rest = (self.bytes.len() - self.at) as u64;
         match items.checked_mul(bytes_each) {
             Some(bytes) if bytes <= rest => Ok(items as usize),
-            _ => Err(Malformed::cut_short(self.at)),
+            _ => Err(Malformed::new(self.at, Fault::CutShort)),
         }
     }
 
@@ -124,7 +124,7 @@ impl<'a> CborReader<'a> {
         let begins = self.at;
         match self.head()? {
             (major, Argument::Number(length, _)) if major == of => self.slice(length).map(Some),
-            _ => Err(Malformed::new(begins, "expected a chunk of the string")),
+            _ => Err(Malformed::new(begins, Fault::NoChunk)),
         }
     }
 
@@ -135,7 +135,7 @@ impl<'a> CborReader<'a> {
         let mut built = String::new();
         while let Some(chunk) = self.chunk(Major::Text)? {
             let chunk = std::str::from_utf8(chunk);
-            built.push_str(chunk.map_err(|_| Malformed::new(self.at, NOT_UTF8))?);
+            built.push_str(chunk.map_err(|_| Malformed::new(self.at, Fault::NotUtf8))?);
         }
         Ok(Text::Built(built))
     }
@@ -161,16 +161,13 @@ impl<'a> CborReader<'a> {
     /// Floats, and the few values that have a name. RFC 8949, section 3.3.
     fn simple(&self, argument: Argument) -> Result<Token<'a>, Malformed> {
         let Argument::Number(number, info) = argument else {
-            return Err(Malformed::new(
-                self.at - 1,
-                "a break where nothing is to end",
-            ));
+            return Err(Malformed::new(self.at - 1, Fault::Break));
         };
         Ok(match (info, number) {
             (20, _) => Token::Bool(false),
             (21, _) => Token::Bool(true),
             (22 | 23, _) => Token::Null,
-            (24, 0..32) => return Err(Malformed::new(self.at - 1, "a simple value in two bytes")),
+            (24, 0..32) => return Err(Malformed::new(self.at - 1, Fault::LongSimple)),
             (25, _) => Token::Float(half(number as u16)),
             (26, _) => Token::Float(f32::from_bits(number as u32).into()),
             (27, _) => Token::Float(f64::from_bits(number)),
@@ -218,13 +215,22 @@ impl<'a> Reader<'a> for CborReader<'a> {
         })
     }
 
+    fn plain_unsigned(&mut self) -> Option<u64> {
+        let before = self.at;
+        if let Ok((Major::Unsigned, Argument::Number(number, _))) = self.head() {
+            return Some(number);
+        }
+        self.at = before;
+        None
+    }
+
     fn next(&mut self) -> Result<Next, Malformed> {
         Ok(match self.bytes.get(self.at) {
             Some(0xf6 | 0xf7) => Next::Null,
             Some(0x80..=0x9f) => Next::List,
             Some(0xa0..=0xbf) => Next::Map,
             Some(_) => Next::Other,
-            None => return Err(Malformed::cut_short(self.at)),
+            None => return Err(Malformed::new(self.at, Fault::CutShort)),
         })
     }
 
@@ -239,7 +245,7 @@ impl<'a> Reader<'a> for CborReader<'a> {
                 Ok(false)
             }
             Some(_) => Ok(true),
-            None => Err(Malformed::cut_short(self.at)),
+            None => Err(Malformed::new(self.at, Fault::CutShort)),
         }
     }
 
@@ -257,7 +263,7 @@ impl<'a> Reader<'a> for CborReader<'a> {
 
     fn finish(&mut self) -> Result<(), Malformed> {
         match self.at < self.bytes.len() {
-            true => Err(Malformed::new(self.at, "something follows the end")),
+            true => Err(Malformed::new(self.at, Fault::Trailing)),
             false => Ok(()),
         }
     }

@@ -1,21 +1,22 @@
 //! JSON read and written, RFC 8259, with WAMP's convention for binary data. Used through
 //! `token.rs` and `write.rs`.
 //!
-//! The whole input is known to be UTF-8 before reading begins (it is a `ByteString`), so that
+//! The whole input is known to be UTF-8 before reading begins (it is a `str`), so that
 //! strings are only looked through for their end.
 
 mod number;
 mod string;
+mod skip;
 
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
-use bytestring::ByteString;
 
+use self::skip::{after, literal_end, value_end};
 use super::Serializer;
-use super::token::{Blob, End, Malformed, Next, Open, Reader, Text, Token};
+use super::token::{Blob, End, Fault, Malformed, Next, Open, Reader, Text, Token};
 use super::write::Writer;
 use crate::value::Integer;
 
@@ -28,93 +29,55 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// A pull parser over one text.
 #[derive(Clone)]
 pub(crate) struct JsonReader<'a> {
-    text: &'a ByteString,
+    source: &'a Bytes,
+    text: &'a str,
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> JsonReader<'a> {
-    pub(crate) fn new(text: &'a ByteString) -> Self {
+    /// `text` is all of `source`.
+    pub(crate) fn new(source: &'a Bytes, text: &'a str) -> Self {
         Self {
+            source,
             text,
             bytes: text.as_bytes(),
             at: 0,
         }
     }
 
-    fn byte(&self) -> Option<u8> {
+    /// Skips whitespace and looks at what follows.
+    fn sight(&mut self) -> Option<u8> {
+        self.at = blank_end(self.bytes, self.at);
         self.bytes.get(self.at).copied()
     }
 
-    /// Skips whitespace and looks at what follows.
-    fn sight(&mut self) -> Option<u8> {
-        loop {
-            match self.byte() {
-                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
-                other => return other,
-            }
-        }
+    fn fault(&self, what: Fault) -> Malformed {
+        fault(self.bytes, self.at, what)
     }
 
-    fn malformed(&self, what: &'static str) -> Malformed {
-        match self.at < self.bytes.len() {
-            true => Malformed::new(self.at, what),
-            false => Malformed::cut_short(self.at),
-        }
+    fn literal(&mut self, literal: &[u8], token: Token<'a>) -> Result<Token<'a>, Malformed> {
+        self.at = literal_end(self.bytes, self.at, literal)?;
+        Ok(token)
     }
+}
 
-    fn literal(&mut self, literal: &str) -> Result<(), Malformed> {
-        match self.bytes.get(self.at..self.at + literal.len()) {
-            Some(found) if found == literal.as_bytes() => {
-                self.at += literal.len();
-                Ok(())
-            }
-            _ => Err(self.malformed("expected a value")),
-        }
+/// What is wrong at `at`: `what`, or that nothing is there any more.
+#[cold]
+fn fault(bytes: &[u8], at: usize, what: Fault) -> Malformed {
+    match at < bytes.len() {
+        true => Malformed::new(at, what),
+        false => Malformed::new(bytes.len(), Fault::CutShort),
     }
+}
 
-    fn take(&mut self, byte: u8, what: &'static str) -> Result<(), Malformed> {
-        if self.sight() != Some(byte) {
-            return Err(self.malformed(what));
-        }
-        self.at += 1;
-        Ok(())
+/// Where the whitespace at `at` ends.
+#[inline]
+fn blank_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
+        at += 1;
     }
-
-    fn skip_key(&mut self) -> Result<(), Malformed> {
-        self.take(b'"', "expected a key")?;
-        self.skip_string()?;
-        self.take(b':', "expected a colon")
-    }
-
-    /// Takes a value; if it is a container with something in it, only its opening, and returns
-    /// which one it is.
-    fn skip_value(&mut self) -> Result<Option<End>, Malformed> {
-        match self.sight() {
-            Some(b'"') => {
-                self.at += 1;
-                self.skip_string()?;
-            }
-            Some(b'0'..=b'9' | b'-') => {
-                self.skip_number()?;
-            }
-            Some(b'{') => return Ok(self.skip_opening(b'}').then_some(End::Map)),
-            Some(b'[') => return Ok(self.skip_opening(b']').then_some(End::List)),
-            Some(b't') => self.literal("true")?,
-            Some(b'f') => self.literal("false")?,
-            Some(b'n') => self.literal("null")?,
-            _ => return Err(self.malformed("expected a value")),
-        }
-        Ok(None)
-    }
-
-    /// Whether there is something in the container; else its end is taken too.
-    fn skip_opening(&mut self, end: u8) -> bool {
-        self.at += 1;
-        let empty = self.sight() == Some(end);
-        self.at += usize::from(empty);
-        !empty
-    }
+    at
 }
 
 /// NUL and base64 stand for binary data. Spec: "Binary conversion of JSON Strings".
@@ -144,11 +107,19 @@ impl<'a> Reader<'a> for JsonReader<'a> {
                 self.at += 1;
                 Token::List(Open::until_end())
             }
-            Some(b't') => self.literal("true").map(|()| Token::Bool(true))?,
-            Some(b'f') => self.literal("false").map(|()| Token::Bool(false))?,
-            Some(b'n') => self.literal("null").map(|()| Token::Null)?,
-            _ => return Err(self.malformed("expected a value")),
+            Some(b't') => self.literal(b"true", Token::Bool(true))?,
+            Some(b'f') => self.literal(b"false", Token::Bool(false))?,
+            Some(b'n') => self.literal(b"null", Token::Null)?,
+            _ => return Err(self.fault(Fault::NoValue)),
         })
+    }
+
+    #[inline]
+    fn plain_unsigned(&mut self) -> Option<u64> {
+        let begins = blank_end(self.bytes, self.at);
+        let (number, end) = number::plain_unsigned(self.bytes, begins)?;
+        self.at = end;
+        Some(number)
     }
 
     fn next(&mut self) -> Result<Next, Malformed> {
@@ -157,7 +128,7 @@ impl<'a> Reader<'a> for JsonReader<'a> {
             Some(b'[') => Next::List,
             Some(b'{') => Next::Map,
             Some(_) => Next::Other,
-            None => return Err(self.malformed("expected a value")),
+            None => return Err(self.fault(Fault::NoValue)),
         })
     }
 
@@ -177,59 +148,20 @@ impl<'a> Reader<'a> for JsonReader<'a> {
                 self.at += 1;
                 Ok(true)
             }
-            _ => Err(self.malformed("expected a comma or the end of the container")),
+            _ => Err(self.fault(Fault::NoComma)),
         }
     }
 
     fn key(&mut self) -> Result<Token<'a>, Malformed> {
-        self.take(b'"', "expected a key")?;
+        self.at = after(self.bytes, self.at, b'"', Fault::NoKey)?;
         let key = self.string()?;
-        self.take(b':', "expected a colon")?;
+        self.at = after(self.bytes, self.at, b':', Fault::NoColon)?;
         Ok(Token::Text(key))
     }
 
     fn skip(&mut self, depth: u8) -> Result<(), Malformed> {
-        // Bit n tells whether the n-th open container is a map; `Limits` keeps within 128.
-        let (mut open, mut maps) = (0_u8, 0_u128);
-        loop {
-            let begins = self.at;
-            if let Some(container) = self.skip_value()? {
-                if open >= depth {
-                    return Err(Malformed::too_deep(begins));
-                }
-                maps = match container {
-                    End::Map => maps | 1 << open,
-                    End::List => maps & !(1 << open),
-                };
-                open += 1;
-                if container == End::Map {
-                    self.skip_key()?;
-                }
-                continue;
-            }
-            loop {
-                if open == 0 {
-                    return Ok(());
-                }
-                let in_map = maps >> (open - 1) & 1 == 1;
-                match self.sight() {
-                    Some(b',') => {
-                        self.at += 1;
-                        if in_map {
-                            self.skip_key()?;
-                        }
-                        break;
-                    }
-                    Some(b']') if !in_map => {}
-                    Some(b'}') if in_map => {}
-                    _ => {
-                        return Err(self.malformed("expected a comma or the end of the container"));
-                    }
-                }
-                self.at += 1;
-                open -= 1;
-            }
-        }
+        self.at = value_end(self.bytes, self.at, depth)?;
+        Ok(())
     }
 
     fn position(&self) -> usize {
@@ -239,20 +171,12 @@ impl<'a> Reader<'a> for JsonReader<'a> {
     fn finish(&mut self) -> Result<(), Malformed> {
         match self.sight() {
             None => Ok(()),
-            Some(_) => Err(Malformed::new(self.at, "something follows the end")),
+            Some(_) => Err(self.fault(Fault::Trailing)),
         }
     }
 
     fn source(&self) -> &'a Bytes {
-        self.text.as_bytes()
-    }
-
-    fn own(&self, text: Text<'a>) -> Result<ByteString, Malformed> {
-        Ok(match text {
-            Text::Checked(text) => self.text.slice_ref(text),
-            Text::Built(text) => text.into(),
-            Text::Raw(_) => return Err(self.malformed("text is not UTF-8")),
-        })
+        self.source
     }
 }
 

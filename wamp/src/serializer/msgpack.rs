@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::Serializer;
-use super::token::{Blob, End, Malformed, NOT_UTF8, Next, Open, Reader, Text, Token};
+use super::token::{Blob, End, Fault, Malformed, Next, Open, Reader, Text, Token};
 use super::write::Writer;
 use crate::value::Integer;
 
@@ -50,7 +50,7 @@ impl<'a> MsgPackReader<'a> {
                 self.at += N;
                 Ok(bytes)
             }
-            None => Err(Malformed::cut_short(self.bytes.len())),
+            None => Err(Malformed::new(self.bytes.len(), Fault::CutShort)),
         }
     }
 
@@ -73,7 +73,7 @@ impl<'a> MsgPackReader<'a> {
                 self.at += length;
                 Ok(slice)
             }
-            None => Err(Malformed::cut_short(self.bytes.len())),
+            None => Err(Malformed::new(self.bytes.len(), Fault::CutShort)),
         }
     }
 
@@ -85,7 +85,7 @@ impl<'a> MsgPackReader<'a> {
             0x90..=0x9f => Head::List(usize::from(first & 0x0f)),
             0xa0..=0xbf => Head::Text(usize::from(first & 0x1f)),
             0xc0 => Head::Null,
-            0xc1 => return Err(Malformed::new(self.at - 1, "0xc1 begins nothing")),
+            0xc1 => return Err(Malformed::new(self.at - 1, Fault::NeverUsed)),
             0xc2 => Head::Bool(false),
             0xc3 => Head::Bool(true),
             0xc4 => Head::Binary(self.u8()?.into()),
@@ -129,7 +129,7 @@ impl<'a> MsgPackReader<'a> {
         let rest = self.bytes.len() - self.at;
         match items.checked_mul(bytes_each) {
             Some(bytes) if bytes <= rest => Ok(items),
-            _ => Err(Malformed::cut_short(self.at)),
+            _ => Err(Malformed::new(self.at, Fault::CutShort)),
         }
     }
 
@@ -140,7 +140,7 @@ impl<'a> MsgPackReader<'a> {
             Head::Text(length) => {
                 let begins = self.at;
                 if std::str::from_utf8(self.slice(length)?).is_err() {
-                    return Err(Malformed::new(begins, NOT_UTF8));
+                    return Err(Malformed::new(begins, Fault::NotUtf8));
                 }
             }
             Head::Binary(length) | Head::Extension(_, length) => drop(self.slice(length)?),
@@ -174,6 +174,15 @@ impl<'a> Reader<'a> for MsgPackReader<'a> {
                 Token::Foreign("a MessagePack extension")
             }
         })
+    }
+
+    fn plain_unsigned(&mut self) -> Option<u64> {
+        let before = self.at;
+        if let Ok(Head::Unsigned(number)) = self.head() {
+            return Some(number);
+        }
+        self.at = before;
+        None
     }
 
     fn next(&mut self) -> Result<Next, Malformed> {
@@ -212,7 +221,7 @@ impl<'a> Reader<'a> for MsgPackReader<'a> {
                 && items > 0
             {
                 if around.len() >= usize::from(depth) {
-                    return Err(Malformed::too_deep(begins));
+                    return Err(Malformed::new(begins, Fault::TooDeep));
                 }
                 around.push(left);
                 left = items;
@@ -226,7 +235,7 @@ impl<'a> Reader<'a> for MsgPackReader<'a> {
 
     fn finish(&mut self) -> Result<(), Malformed> {
         match self.at < self.bytes.len() {
-            true => Err(Malformed::new(self.at, "something follows the end")),
+            true => Err(Malformed::new(self.at, Fault::Trailing)),
             false => Ok(()),
         }
     }

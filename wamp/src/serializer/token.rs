@@ -127,32 +127,72 @@ pub(crate) enum Next {
 /// Bytes that are not what the format allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed {
-    /// Where, in bytes from the start of the input.
-    pub(crate) at: usize,
-    pub(crate) what: &'static str,
-    /// Whether it is only deeper than allowed.
-    pub(crate) too_deep: bool,
+    /// Where, in bytes from the start of the input. Small, so that results stay in registers.
+    at: u32,
+    pub(crate) fault: Fault,
+}
+
+/// What is wrong with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    TooDeep,
+    CutShort,
+    Trailing,
+    NotUtf8,
+    NoValue,
+    NoKey,
+    NoColon,
+    NoComma,
+    Control,
+    Escape,
+    Hexadecimal,
+    LoneSurrogate,
+    NoDigit,
+    LeadingZero,
+    NeverUsed,
+    ReservedLength,
+    NoChunk,
+    Break,
+    LongSimple,
+}
+
+impl Fault {
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::TooDeep => "nested too deeply",
+            Self::CutShort => "the data ends too early",
+            Self::Trailing => "something follows the end",
+            Self::NotUtf8 => "text is not UTF-8",
+            Self::NoValue => "expected a value",
+            Self::NoKey => "expected a key",
+            Self::NoColon => "expected a colon",
+            Self::NoComma => "expected a comma or the end of the container",
+            Self::Control => "a control character must be escaped",
+            Self::Escape => "unknown escape",
+            Self::Hexadecimal => "expected four hexadecimal digits",
+            Self::LoneSurrogate => "a lone surrogate is not a character",
+            Self::NoDigit => "expected a digit",
+            Self::LeadingZero => "a number must not begin with zero",
+            Self::NeverUsed => "0xc1 begins nothing",
+            Self::ReservedLength => "a reserved length",
+            Self::NoChunk => "expected a chunk of the string",
+            Self::Break => "a break where nothing is to end",
+            Self::LongSimple => "a simple value in two bytes",
+        }
+    }
 }
 
 impl Malformed {
-    pub(crate) const fn new(at: usize, what: &'static str) -> Self {
+    pub(crate) const fn new(at: usize, fault: Fault) -> Self {
+        // A longer input than that does not come in; its faults would be placed wrongly.
         Self {
-            at,
-            what,
-            too_deep: false,
+            at: at as u32,
+            fault,
         }
     }
 
-    pub(crate) const fn too_deep(at: usize) -> Self {
-        Self {
-            at,
-            what: "nested too deeply",
-            too_deep: true,
-        }
-    }
-
-    pub(crate) const fn cut_short(at: usize) -> Self {
-        Self::new(at, "the data ends too early")
+    pub(crate) const fn at(self) -> usize {
+        self.at as usize
     }
 }
 
@@ -160,6 +200,10 @@ impl Malformed {
 pub(crate) trait Reader<'a>: Clone {
     /// Takes the next token.
     fn token(&mut self) -> Result<Token<'a>, Malformed>;
+
+    /// Takes the next item if it is a non-negative integer in its usual form; else takes nothing
+    /// and leaves it to [`Self::token`].
+    fn plain_unsigned(&mut self) -> Option<u64>;
 
     /// What the next item is; takes nothing.
     fn next(&mut self) -> Result<Next, Malformed>;
@@ -187,20 +231,24 @@ pub(crate) trait Reader<'a>: Clone {
     /// The text as a string of its own, a slice of the input where it stands there.
     fn own(&self, text: Text<'a>) -> Result<ByteString, Malformed> {
         match text {
-            Text::Checked(text) => Ok(ByteString::from(text)),
-            Text::Raw(bytes) => ByteString::try_from(self.source().slice_ref(bytes))
-                .map_err(|_| Malformed::new(self.position(), NOT_UTF8)),
+            Text::Checked(text) => self.slice(text.as_bytes()),
+            Text::Raw(bytes) => self.slice(bytes),
             Text::Built(text) => Ok(text.into()),
         }
+    }
+
+    /// A part of the input as a string, checked to be one.
+    fn slice(&self, part: &'a [u8]) -> Result<ByteString, Malformed> {
+        ByteString::try_from(self.source().slice_ref(part))
+            .map_err(|_| Malformed::new(self.position(), Fault::NotUtf8))
     }
 
     /// The text to look at.
     fn str<'t>(&self, text: &'t Text<'a>) -> Result<&'t str, Malformed> {
         match text {
             Text::Checked(text) => Ok(text),
-            Text::Raw(bytes) => {
-                std::str::from_utf8(bytes).map_err(|_| Malformed::new(self.position(), NOT_UTF8))
-            }
+            Text::Raw(bytes) => std::str::from_utf8(bytes)
+                .map_err(|_| Malformed::new(self.position(), Fault::NotUtf8)),
             Text::Built(text) => Ok(text),
         }
     }
@@ -220,5 +268,3 @@ pub(crate) enum End {
     List,
     Map,
 }
-
-pub(crate) const NOT_UTF8: &str = "text is not UTF-8";

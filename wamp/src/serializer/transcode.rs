@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 
-use super::token::{End, Malformed, Next, Open, Reader, Token};
+use super::token::{End, Fault, Malformed, Next, Open, Reader, Token};
 use super::write::Writer;
 use crate::value::{Dict, Value};
 
@@ -86,9 +86,12 @@ impl TranscodeError {
 
 impl From<Malformed> for TranscodeError {
     fn from(malformed: Malformed) -> Self {
-        Self::Malformed {
-            at: malformed.at,
-            what: malformed.what,
+        match malformed.fault {
+            Fault::TooDeep => Self::TooDeep { at: malformed.at() },
+            fault => Self::Malformed {
+                at: malformed.at(),
+                what: fault.text(),
+            },
         }
     }
 }
@@ -247,7 +250,7 @@ pub(crate) const NOT_A_KEY: &str = "a key that is not a string";
 fn deeper<'a>(depth: u8, reader: &impl Reader<'a>) -> Result<u8, Malformed> {
     depth
         .checked_sub(1)
-        .ok_or(Malformed::too_deep(reader.position()))
+        .ok_or(Malformed::new(reader.position(), Fault::TooDeep))
 }
 
 /// Builds trees, of at most so many values altogether.

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Argument, BREAK, CborReader, Major, Malformed, NOT_UTF8};
+use super::{Argument, BREAK, CborReader, Fault, Major, Malformed};
 
 /// A container within which the walk is.
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ impl CborReader<'_> {
             let begins = self.at;
             if let Some(container) = self.skip_head(depth)? {
                 if around.len() >= depth {
-                    return Err(Malformed::too_deep(begins));
+                    return Err(Malformed::new(begins, Fault::TooDeep));
                 }
                 around.push(container);
             }
@@ -70,7 +70,7 @@ impl CborReader<'_> {
                     // Whoever reads it may do so by recursion: tags nest as containers do.
                     tags += 1;
                     if tags > depth {
-                        return Err(Malformed::too_deep(begins));
+                        return Err(Malformed::new(begins, Fault::TooDeep));
                     }
                     continue;
                 }
@@ -96,7 +96,7 @@ impl CborReader<'_> {
         let begins = self.at;
         let check = |bytes| match std::str::from_utf8(bytes) {
             Ok(_) => Ok(()),
-            Err(_) => Err(Malformed::new(begins, NOT_UTF8)),
+            Err(_) => Err(Malformed::new(begins, Fault::NotUtf8)),
         };
         match argument {
             Argument::Number(length, _) => check(self.slice(length)?),

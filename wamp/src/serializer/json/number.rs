@@ -4,14 +4,14 @@ use std::fmt::Write;
 
 use bytes::BytesMut;
 
-use super::{JsonReader, Malformed, Token};
+use super::{Fault, JsonReader, Malformed, Token, fault};
 use crate::value::Integer;
 
 impl<'a> JsonReader<'a> {
     pub(super) fn number(&mut self) -> Result<Token<'a>, Malformed> {
-        let begins = self.at;
-        let fractional = self.skip_number()?;
-        let text = self.text.get(begins..self.at).unwrap_or_default();
+        let (end, fractional) = number_end(self.bytes, self.at)?;
+        let text = self.text.get(self.at..end).unwrap_or_default();
+        self.at = end;
         if !fractional {
             return Ok(integer(text));
         }
@@ -20,44 +20,60 @@ impl<'a> JsonReader<'a> {
             _ => Token::Foreign("a number beyond a double"),
         })
     }
+}
 
-    /// Whether it has a fraction or an exponent.
-    pub(super) fn skip_number(&mut self) -> Result<bool, Malformed> {
-        self.at += usize::from(self.byte() == Some(b'-'));
-        match self.byte() {
-            Some(b'0') => {
-                self.at += 1;
-                if matches!(self.byte(), Some(b'0'..=b'9')) {
-                    return Err(self.malformed("a number must not begin with zero"));
-                }
-            }
-            _ => self.digits()?,
-        }
-        let mut fractional = false;
-        if self.byte() == Some(b'.') {
-            fractional = true;
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.byte(), Some(b'e' | b'E')) {
-            fractional = true;
-            self.at += 1;
-            self.at += usize::from(matches!(self.byte(), Some(b'+' | b'-')));
-            self.digits()?;
-        }
-        Ok(fractional)
+/// A number without sign, fraction or exponent, and short enough not to overflow; and its end.
+#[inline]
+pub(super) fn plain_unsigned(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    /// 10^19 fits a `u64`.
+    const MAX_DIGITS: usize = 19;
+    let mut end = at;
+    let mut number = 0_u64;
+    while let Some(&digit @ b'0'..=b'9') = bytes.get(end) {
+        number = number
+            .wrapping_mul(10)
+            .wrapping_add(u64::from(digit - b'0'));
+        end += 1;
     }
+    let usual = match bytes.get(at) {
+        Some(b'0') => end - at == 1,
+        _ => (1..=MAX_DIGITS).contains(&(end - at)),
+    };
+    let whole = !matches!(bytes.get(end), Some(b'.' | b'e' | b'E'));
+    (usual && whole).then_some((number, end))
+}
 
-    /// At least one.
-    fn digits(&mut self) -> Result<(), Malformed> {
-        let begins = self.at;
-        while matches!(self.byte(), Some(b'0'..=b'9')) {
-            self.at += 1;
-        }
-        match self.at > begins {
-            true => Ok(()),
-            false => Err(self.malformed("expected a digit")),
-        }
+/// Where the number at `at` ends, and whether it has a fraction or an exponent.
+#[inline]
+pub(super) fn number_end(bytes: &[u8], at: usize) -> Result<(usize, bool), Malformed> {
+    let begins = at + usize::from(bytes.get(at) == Some(&b'-'));
+    let mut at = digits_end(bytes, begins)?;
+    if bytes.get(begins) == Some(&b'0') && at > begins + 1 {
+        return Err(Malformed::new(begins, Fault::LeadingZero));
+    }
+    let mut fractional = false;
+    if bytes.get(at) == Some(&b'.') {
+        fractional = true;
+        at = digits_end(bytes, at + 1)?;
+    }
+    if matches!(bytes.get(at), Some(b'e' | b'E')) {
+        fractional = true;
+        let signed = matches!(bytes.get(at + 1), Some(b'+' | b'-'));
+        at = digits_end(bytes, at + 1 + usize::from(signed))?;
+    }
+    Ok((at, fractional))
+}
+
+/// At least one digit.
+#[inline]
+fn digits_end(bytes: &[u8], at: usize) -> Result<usize, Malformed> {
+    let mut end = at;
+    while matches!(bytes.get(end), Some(b'0'..=b'9')) {
+        end += 1;
+    }
+    match end > at {
+        true => Ok(end),
+        false => Err(fault(bytes, at, Fault::NoDigit)),
     }
 }
 

@@ -2,107 +2,109 @@
 
 use bytes::BytesMut;
 
-use super::{JsonReader, Malformed, Text};
-
-const LONE_SURROGATE: &str = "a lone surrogate is not a character";
+use super::{Fault, JsonReader, Malformed, Text, fault};
 
 impl<'a> JsonReader<'a> {
     /// The string whose opening quote has been taken.
+    #[inline]
     pub(super) fn string(&mut self) -> Result<Text<'a>, Malformed> {
-        let begins = self.at;
-        self.at = plain_end(self.bytes, begins);
-        let plain = self.text.get(begins..self.at).unwrap_or_default();
-        if self.byte() == Some(b'"') {
-            self.at += 1;
-            return Ok(Text::Checked(plain));
-        }
-        let mut built = String::from(plain);
-        loop {
-            match self.byte() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(Text::Built(built));
-                }
-                Some(b'\\') => built.push(self.escape()?),
-                _ => return Err(self.malformed("a control character must be escaped")),
-            }
-            let begins = self.at;
-            self.at = plain_end(self.bytes, begins);
-            built.push_str(self.text.get(begins..self.at).unwrap_or_default());
+        let end = plain_end(self.bytes, self.at);
+        let plain = self.text.get(self.at..end).unwrap_or_default();
+        self.at = end + 1;
+        match self.bytes.get(end) {
+            Some(b'"') => Ok(Text::Checked(plain)),
+            _ => self.unescaped(plain, end),
         }
     }
 
-    /// As [`Self::string`], only to see that it is one.
-    pub(super) fn skip_string(&mut self) -> Result<(), Malformed> {
-        loop {
-            self.at = plain_end(self.bytes, self.at);
-            match self.byte() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                Some(b'\\') => {
-                    self.escape()?;
-                }
-                _ => return Err(self.malformed("a control character must be escaped")),
-            }
+    /// A string that is not plain: `begun` as far as `at`.
+    #[cold]
+    fn unescaped(&mut self, begun: &str, mut at: usize) -> Result<Text<'a>, Malformed> {
+        let mut built = String::from(begun);
+        while self.bytes.get(at) == Some(&b'\\') {
+            let (character, after) = escape(self.bytes, at)?;
+            built.push(character);
+            at = plain_end(self.bytes, after);
+            built.push_str(self.text.get(after..at).unwrap_or_default());
         }
-    }
-
-    /// The character of the escape whose backslash comes next.
-    fn escape(&mut self) -> Result<char, Malformed> {
-        self.at += 1;
-        let character = match self.byte() {
-            Some(b'u') => return self.escaped_code(),
-            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            _ => return Err(self.malformed("unknown escape")),
-        };
-        self.at += 1;
-        Ok(character)
-    }
-
-    /// `uXXXX`, or two of them for a character beyond the first plane.
-    fn escaped_code(&mut self) -> Result<char, Malformed> {
-        let first = self.hexadecimal()?;
-        if !(0xd800..0xdc00).contains(&first) {
-            return char::from_u32(first).ok_or_else(|| self.malformed(LONE_SURROGATE));
-        }
-        if self.bytes.get(self.at..self.at + 2) != Some(br"\u") {
-            return Err(self.malformed(LONE_SURROGATE));
-        }
-        self.at += 1;
-        let second = self.hexadecimal()?;
-        if !(0xdc00..0xe000).contains(&second) {
-            return Err(self.malformed(LONE_SURROGATE));
-        }
-        let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-        char::from_u32(code).ok_or_else(|| self.malformed(LONE_SURROGATE))
-    }
-
-    /// `uXXXX`.
-    fn hexadecimal(&mut self) -> Result<u32, Malformed> {
-        let mut code = 0;
-        for offset in 1..=4 {
-            let digit = self
-                .bytes
-                .get(self.at + offset)
-                .and_then(|&byte| char::from(byte).to_digit(16));
-            let Some(digit) = digit else {
-                return Err(self.malformed("expected four hexadecimal digits"));
-            };
-            code = code << 4 | digit;
-        }
-        self.at += 5;
-        Ok(code)
+        self.at = closing(self.bytes, at)?;
+        Ok(Text::Built(built))
     }
 }
 
+/// Where the string ends whose opening quote is before `at`: after its closing quote.
+#[inline]
+pub(super) fn string_end(bytes: &[u8], at: usize) -> Result<usize, Malformed> {
+    let at = plain_end(bytes, at);
+    match bytes.get(at) {
+        Some(b'"') => Ok(at + 1),
+        _ => escaped_end(bytes, at),
+    }
+}
+
+#[cold]
+fn escaped_end(bytes: &[u8], mut at: usize) -> Result<usize, Malformed> {
+    while bytes.get(at) == Some(&b'\\') {
+        at = plain_end(bytes, escape(bytes, at)?.1);
+    }
+    closing(bytes, at)
+}
+
+fn closing(bytes: &[u8], at: usize) -> Result<usize, Malformed> {
+    match bytes.get(at) {
+        Some(b'"') => Ok(at + 1),
+        _ => Err(fault(bytes, at, Fault::Control)),
+    }
+}
+
+/// The character of the escape whose backslash is at `at`, and where it ends.
+fn escape(bytes: &[u8], at: usize) -> Result<(char, usize), Malformed> {
+    let character = match bytes.get(at + 1) {
+        Some(b'u') => return escaped_code(bytes, at),
+        Some(&byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        _ => return Err(fault(bytes, at + 1, Fault::Escape)),
+    };
+    Ok((character, at + 2))
+}
+
+/// `\uXXXX`, or two of them for a character beyond the first plane.
+fn escaped_code(bytes: &[u8], at: usize) -> Result<(char, usize), Malformed> {
+    const LENGTH: usize = 6;
+    let lone = || Malformed::new(at, Fault::LoneSurrogate);
+    let first = hexadecimal(bytes, at + 2)?;
+    if !(0xd800..0xdc00).contains(&first) {
+        return Ok((char::from_u32(first).ok_or_else(lone)?, at + LENGTH));
+    }
+    if bytes.get(at + LENGTH..at + LENGTH + 2) != Some(br"\u") {
+        return Err(lone());
+    }
+    let second = hexadecimal(bytes, at + LENGTH + 2)?;
+    if !(0xdc00..0xe000).contains(&second) {
+        return Err(lone());
+    }
+    let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+    Ok((char::from_u32(code).ok_or_else(lone)?, at + 2 * LENGTH))
+}
+
+/// `XXXX`.
+fn hexadecimal(bytes: &[u8], at: usize) -> Result<u32, Malformed> {
+    let mut code = 0;
+    for at in at..at + 4 {
+        let digit = bytes
+            .get(at)
+            .and_then(|&byte| char::from(byte).to_digit(16));
+        code = code << 4 | digit.ok_or_else(|| fault(bytes, at, Fault::Hexadecimal))?;
+    }
+    Ok(code)
+}
+
 /// Where the first quote, backslash or control character from `at` on is, or the end.
+#[inline]
 fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
