@@ -293,3 +293,144 @@ fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
         None => String::from("nothing"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::reference::sections;
+    use super::*;
+
+    /// The least that a section takes.
+    fn least(section: &'static Section) -> Map<String, Value> {
+        let required = section.keys.iter().filter(|key| key.required);
+        required
+            .map(|key| (key.name.to_owned(), good(&key.kind)))
+            .collect()
+    }
+
+    /// Something that fits.
+    fn good(kind: &'static Kind) -> Value {
+        match kind {
+            Kind::Bool | Kind::Opaque => json!(true),
+            Kind::Integer { max, .. } => json!(max),
+            Kind::Text(_) | Kind::Secrets => json!("abc"),
+            Kind::Choice(words) => json!(words.last()),
+            Kind::Port => json!(65_535),
+            Kind::Object(section) => Value::Object(least(section)),
+            Kind::Tagged(tagged) => {
+                let tag = &tagged.tags[0];
+                let mut map = least(tag.section);
+                map.insert(String::from("type"), json!(tag.name));
+                Value::Object(map)
+            }
+            Kind::List(kind) => json!([good(kind)]),
+            Kind::Map(_, kind) => json!({"abc": good(kind)}),
+            Kind::OrNull(_) => Value::Null,
+        }
+    }
+
+    /// Something that does not; none where everything does.
+    fn bad(kind: &'static Kind) -> Option<Value> {
+        Some(match kind {
+            Kind::Bool => json!("yes"),
+            Kind::Integer { max, .. } if *max < u64::MAX => json!(max + 1),
+            Kind::Integer { .. } => json!(-1),
+            Kind::Text(_) | Kind::Secrets => json!(5),
+            Kind::Choice(_) => json!("nonsense"),
+            Kind::Port => json!(0),
+            Kind::Object(_) | Kind::Map(..) => json!([]),
+            Kind::Tagged(_) => json!({"type": "nonsense"}),
+            Kind::List(_) => json!({}),
+            Kind::OrNull(kind) => bad(kind)?,
+            Kind::Opaque => return None,
+        })
+    }
+
+    fn findings_of(section: &'static Section, key: &Key, value: Value) -> Findings {
+        let mut map = least(section);
+        map.insert(key.name.to_owned(), value);
+        let mut findings = Findings::default();
+        check_keys(section, &map, &Path::root(), &mut findings);
+        findings
+    }
+
+    fn every_key() -> impl Iterator<Item = (&'static Section, &'static Key)> {
+        sections()
+            .into_iter()
+            .flat_map(|section| section.keys.iter().map(move |key| (section, key)))
+    }
+
+    #[test]
+    fn every_key_takes_a_value_that_fits() {
+        for (section, key) in every_key() {
+            let harmless = match key.support {
+                Support::Unbuilt { unless, .. } => unless.first(),
+                Support::Built => None,
+            };
+            let value = match harmless {
+                Some(json) => serde_json::from_str(json).unwrap(),
+                None => good(&key.kind),
+            };
+            let findings = findings_of(section, key, value);
+            let unbuilt = matches!(key.support, Support::Unbuilt { unless: [], .. });
+            let texts: Vec<&str> = findings
+                .iter()
+                .map(|finding| finding.text.as_str())
+                .collect();
+            let name = format!("{}.{}", section.title, key.name);
+            assert_eq!(texts.len(), usize::from(unbuilt), "{name}: {texts:?}");
+            assert!(
+                texts.iter().all(|text| text.starts_with("not built")),
+                "{name}: {texts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_key_refuses_a_value_that_does_not() {
+        for (section, key) in every_key() {
+            let Some(value) = bad(&key.kind) else {
+                continue;
+            };
+            let findings = findings_of(section, key, value);
+            let name = format!("{}.{}", section.title, key.name);
+            assert_eq!(findings.iter().count(), 1, "{name}: {findings:?}");
+            assert!(findings.stop(), "{name}");
+            let finding = findings.iter().next().unwrap();
+            assert!(
+                finding.path.as_str().contains(key.name),
+                "{name}: {finding}"
+            );
+            assert!(finding.text.contains("; allowed: "), "{name}: {finding}");
+        }
+    }
+
+    #[test]
+    fn every_default_is_a_value_that_the_key_takes() {
+        for (section, key) in every_key() {
+            let Some(json) = key.default else { continue };
+            let findings = findings_of(section, key, serde_json::from_str(json).unwrap());
+            assert_eq!(
+                findings,
+                Findings::default(),
+                "{}.{}",
+                section.title,
+                key.name
+            );
+        }
+    }
+
+    #[test]
+    fn every_required_key_is_missed() {
+        for section in sections() {
+            for key in section.keys.iter().filter(|key| key.required) {
+                let mut map = least(section);
+                map.remove(key.name);
+                let mut findings = Findings::default();
+                check_keys(section, &map, &Path::root(), &mut findings);
+                assert_eq!(findings.count(super::super::finding::Severity::Fault), 1);
+            }
+        }
+    }
+}
