@@ -242,3 +242,6 @@ pub fn sources(
         loglevel,
     })
 }
+
+#[cfg(test)]
+mod tests;
