@@ -4,7 +4,7 @@
 
 use bytestring::ByteString;
 use rewamp_wamp::id::SubscriptionId;
-use rewamp_wamp::uri::MatchPolicy;
+use rewamp_wamp::uri::{MatchPolicy, is_restricted};
 use rewamp_wamp::value::{Dict, Value};
 
 use crate::broker::{Subscribed, Subscription, Unsubscribed};
@@ -26,9 +26,13 @@ pub const SUBSCRIPTION_ON_UNSUBSCRIBE: &str = "wamp.subscription.on_unsubscribe"
 pub const SUBSCRIPTION_ON_DELETE: &str = "wamp.subscription.on_delete";
 
 impl Realm {
-    /// Tells of a session that has been added to a subscription.
+    /// Tells of a session that has been added to a subscription; not where that is one to the
+    /// router's own events, as at Crossbar: who watches would mostly watch the watching.
     pub(crate) fn tell_subscribed(&mut self, member: &Member, subscribed: &Subscribed) {
         let (session, subscription) = (member.id().get(), &subscribed.subscription);
+        if is_restricted(&subscription.uri) {
+            return;
+        }
         if subscribed.created && !self.is_filter(subscription) {
             self.publish_meta(SUBSCRIPTION_ON_CREATE, || {
                 let Subscription {
@@ -48,8 +52,11 @@ impl Realm {
         });
     }
 
-    /// Tells of a session that has been taken off a subscription.
+    /// Tells of a session that has been taken off a subscription, unless as above.
     pub(crate) fn tell_unsubscribed(&mut self, member: &Member, unsubscribed: &Unsubscribed) {
+        if is_restricted(&unsubscribed.subscription.uri) {
+            return;
+        }
         let (session, id) = (member.id().get(), unsubscribed.subscription.id.get());
         let args = || vec![Value::from(session), Value::from(id)];
         self.publish_meta(SUBSCRIPTION_ON_UNSUBSCRIBE, args);
