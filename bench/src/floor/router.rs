@@ -13,6 +13,7 @@ pub(super) struct Router {
     dirty: Vec<usize>,
     json: Names,
     msgpack: Names,
+    /// Counted from a number as long as those that other routers draw.
     publication: u64,
     calls: Vec<Call>,
     free_calls: Vec<usize>,
@@ -51,7 +52,7 @@ impl Router {
             dirty: Vec::new(),
             json: Names::default(),
             msgpack: Names::default(),
-            publication: 0,
+            publication: 1_000_000_000_000_000,
             calls: Vec::new(),
             free_calls: Vec::new(),
         }
@@ -150,7 +151,8 @@ impl Router {
         message: &[u8],
         mut cursor: Cursor<'_>,
     ) -> Option<()> {
-        let request = cursor.uint()?;
+        let mut request = cursor;
+        cursor.skip_uint()?;
         let options = cursor.skip()?;
         let topic = cursor.text()?;
         self.publication += 1;
@@ -162,17 +164,11 @@ impl Router {
             let head = Head::event(format, message, topic.prefix, self.publication, &cursor);
             for &receiver in &topic.receivers {
                 let connection = self.connections.get_mut(receiver)?.as_mut()?;
-                append(
-                    connection,
-                    receiver,
-                    head.bytes(),
-                    cursor.tail(),
-                    &mut self.dirty,
-                );
+                append(connection, receiver, &head, cursor.tail(), &mut self.dirty);
             }
         }
         if options.len() > 2 && memchr::memmem::find(options, b"acknowledge").is_some() {
-            self.answer_ids(from, format, &[17, request, self.publication])?;
+            self.answer_ids(from, format, &[17, request.uint()?, self.publication])?;
         }
         Some(())
     }
@@ -252,7 +248,7 @@ impl Router {
         }
         let ids = [68, place as u64 + 1, registration];
         let head = Head::converted(format, message, &ids, &cursor);
-        self.push(callee, head.bytes(), cursor.tail())
+        self.push(callee, &head, cursor.tail())
     }
 
     /// `[70, Request, Options, …]` becomes `[50, Request, Details, …]`.
@@ -263,7 +259,7 @@ impl Router {
         self.free_calls.push(place);
         let head = Head::converted(format, message, &[50, request], &cursor);
         // A caller that left in the meantime gets nothing.
-        let _ = self.push(caller, head.bytes(), cursor.tail());
+        let _ = self.push(caller, &head, cursor.tail());
         Some(())
     }
 
@@ -271,14 +267,14 @@ impl Router {
         let mut head = Head::open(format, 0x90 | ids.len() as u8);
         head.push_ids(format, ids);
         let end: &[u8] = if format == Format::Json { b"]" } else { &[] };
-        self.push(to, head.bytes(), end)
+        self.push(to, &head, end)
     }
 
     fn answer(&mut self, to: usize, message: &[u8]) -> Option<()> {
-        self.push(to, message, &[])
+        self.push(to, &Head::default(), message)
     }
 
-    fn push(&mut self, to: usize, head: &[u8], tail: &[u8]) -> Option<()> {
+    fn push(&mut self, to: usize, head: &Head, tail: &[u8]) -> Option<()> {
         let connection = self.connections.get_mut(to)?.as_mut()?;
         append(connection, to, head, tail, &mut self.dirty);
         Some(())
@@ -312,7 +308,7 @@ impl Topic {
 fn append(
     connection: &mut Connection,
     id: usize,
-    head: &[u8],
+    head: &Head,
     tail: &[u8],
     dirty: &mut Vec<usize>,
 ) {
@@ -321,7 +317,7 @@ fn append(
     };
     let out = &mut connection.socket.out;
     wire::begin_frame(wire, head.len() + tail.len(), out);
-    out.extend_from_slice(head);
+    head.append_to(out);
     out.extend_from_slice(tail);
     if !connection.dirty {
         connection.dirty = true;

@@ -1,6 +1,6 @@
 //! When a run measures, and what it comes to.
 
-use super::target::Transport;
+use super::target::{PATIENCE, Transport};
 use crate::meter::Meter;
 use crate::wire::Format;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,7 @@ pub(crate) struct Stopwatch {
     begun: Instant,
     first: Option<Reading>,
     last: Option<Reading>,
+    seen: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -96,17 +97,25 @@ impl Stopwatch {
             begun: Instant::now(),
             first: None,
             last: None,
+            seen: 0,
         }
     }
 
     /// Takes a reading of `count` when it is due. Called once a turn of a driver's loop.
+    ///
+    /// A slow server answers in lumps of thousands: both readings wait for the next arrival, so
+    /// that whole lumps are measured.
     #[inline]
     pub(crate) fn tick(&mut self, count: u64) -> Phase {
         let elapsed = self.begun.elapsed();
-        if self.first.is_none() && elapsed >= self.timing.warmup {
-            self.begin(count);
-        }
-        if self.last.is_none() && elapsed >= self.timing.warmup + self.timing.measure {
+        let arrived = count != self.seen;
+        self.seen = count;
+        let due = |at: Duration| elapsed >= at && (arrived || elapsed >= at + PATIENCE);
+        if self.first.is_none() {
+            if due(self.timing.warmup) {
+                self.begin(count);
+            }
+        } else if self.last.is_none() && due(self.timing.warmup + self.timing.measure) {
             self.end(count);
         }
         if self.last.is_some() {

@@ -72,7 +72,15 @@ impl Template {
         let mut frame = Vec::new();
         wire::begin_frame(wire, content.len(), &mut frame);
         frame.extend_from_slice(&content);
-        Self::of_frames(vec![frame], Cover::default(), None)
+        // The publication's number is patched too: the generator does as much as elsewhere.
+        let number = match wire.format {
+            Format::Json => {
+                memchr::memmem::find(&frame, b"1000000000").map(|at| (at, Number::Decimal([0; 10])))
+            }
+            Format::Msgpack => memchr::memmem::find(&frame, &[0xce, 0x3b, 0x9a, 0xca, 0])
+                .map(|at| (at + 1, Number::Binary(0))),
+        };
+        Self::of_frames(vec![frame], Cover::default(), number)
     }
 
     /// PUB to each of `subjects` in turn, with a reply subject below `reply` where given.
@@ -226,9 +234,11 @@ impl Number {
             }
             Self::Decimal(mask) => {
                 let mut digits = itoa::Buffer::new();
-                let digits = digits.format(request).bytes();
-                for ((place, digit), mask) in tail.iter_mut().zip(digits).zip(mask) {
-                    *place = digit ^ mask;
+                let digits = digits.format(request).as_bytes().first_chunk::<10>();
+                if let (Some(place), Some(digits)) = (tail.first_chunk_mut::<10>(), digits) {
+                    for ((place, digit), mask) in place.iter_mut().zip(digits).zip(mask) {
+                        *place = digit ^ mask;
+                    }
                 }
             }
             Self::Letters => {

@@ -32,13 +32,32 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Steps over the next element, an unsigned integer.
+    #[inline]
+    pub(crate) fn skip_uint(&mut self) -> Option<()> {
+        match self.format {
+            Format::Json => {
+                while let Some(&chunk) = self.left.first_chunk() {
+                    let digits = count_digits(u64::from_le_bytes(chunk));
+                    self.left = self.left.get(digits..)?;
+                    if digits < 8 {
+                        self.left = after_comma(self.left);
+                        return Some(());
+                    }
+                }
+                self.json_uint().map(drop)
+            }
+            Format::Msgpack => self.msgpack_uint().map(drop),
+        }
+    }
+
     /// The next element, a string without escapes: its bytes.
     #[inline]
     pub(crate) fn text(&mut self) -> Option<&'a [u8]> {
         match self.format {
             Format::Json => {
                 let body = self.left.strip_prefix(b"\"")?;
-                let end = memchr::memchr(b'"', body)?;
+                let end = find_quote(body)?;
                 self.left = after_comma(body.get(end + 1..)?);
                 body.get(..end)
             }
@@ -131,18 +150,26 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// How many of the eight bytes are digits, from the first on, and their value.
+const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
+
+/// How many of the eight bytes (the first is the lowest) are digits, from the first on.
+#[inline]
+fn count_digits(word: u64) -> usize {
+    let value = word ^ ASCII_ZEROS;
+    // The high bit of every byte that is above 9; a carry only reaches bytes behind such a one.
+    let wrong = (value.wrapping_add(0x7676_7676_7676_7676) | value) & HIGH_BITS;
+    wrong.trailing_zeros() as usize / 8
+}
+
+/// As `count_digits`, and the value of these digits.
 #[inline]
 fn leading_digits(chunk: [u8; 8]) -> (usize, u64) {
     let word = u64::from_le_bytes(chunk);
-    let value = word ^ 0x3030_3030_3030_3030;
-    // The high bits of every byte that is above 9.
-    let wrong = (value.wrapping_add(0x7676_7676_7676_7676) | value) & 0x8080_8080_8080_8080;
-    // A carry only reaches bytes behind the first that is wrong.
-    let digits = wrong.trailing_zeros() as usize / 8;
+    let digits = count_digits(word);
     if digits == 0 {
         return (0, 0);
     }
+    let value = word ^ ASCII_ZEROS;
     let value = value << (64 - 8 * digits);
     let pairs = (value.wrapping_mul(10) + (value >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
@@ -164,6 +191,23 @@ fn power_of_ten(digits: usize) -> u64 {
         100_000_000,
     ];
     POWERS.get(digits).copied().unwrap_or(1)
+}
+
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+
+/// Place of the first quote. Topics are short: eight bytes a step beat a call of `memchr`.
+#[inline]
+fn find_quote(bytes: &[u8]) -> Option<usize> {
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word) ^ 0x2222_2222_2222_2222;
+        let zeros = word.wrapping_sub(0x0101_0101_0101_0101) & !word & HIGH_BITS;
+        if zeros != 0 {
+            return Some(8 * place + zeros.trailing_zeros() as usize / 8);
+        }
+    }
+    let place = tail.iter().position(|byte| *byte == b'"')?;
+    Some(8 * words.len() + place)
 }
 
 #[inline]
