@@ -34,12 +34,13 @@ pub fn decode(
 ) -> Result<Message, DecodeError> {
     match serializer {
         Serializer::Json => {
-            let text = utf8(frame).map_err(DecodeError::malformed)?;
+            let text = utf8(frame).map_err(|error| *fields::malformed(error))?;
             read::message(JsonReader::new(frame, text), serializer, limits)
         }
         Serializer::MsgPack => read::message(MsgPackReader::new(frame), serializer, limits),
         Serializer::Cbor => read::message(CborReader::new(frame), serializer, limits),
     }
+    .map_err(|wrong| *wrong)
 }
 
 /// Appends `message` without a frame around it; on failure nothing is appended. A payload of

@@ -11,7 +11,7 @@ use crate::serializer::{
     Builder, End, Fault, Limits, Malformed, NOT_A_KEY, Next, Open, Reader, Serializer, Text, Token,
     TranscodeError,
 };
-use crate::value::{Dict, Value, whole};
+use crate::value::{Dict, whole};
 
 /// Why a frame is not a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,24 +43,26 @@ pub enum DecodeErrorKind {
     WrongElement,
 }
 
-impl DecodeError {
-    pub(super) fn new(kind: DecodeErrorKind, reason: String) -> Self {
-        Self {
-            kind,
-            message_type: None,
-            request: None,
-            reason,
-        }
-    }
+/// On the way out of the code that reads, in one word: results stay in registers.
+pub(super) type Wrong = Box<DecodeError>;
 
-    pub(super) fn malformed(malformed: Malformed) -> Self {
-        let kind = match malformed.fault {
-            Fault::TooDeep => DecodeErrorKind::OverLimit,
-            _ => DecodeErrorKind::Malformed,
-        };
-        let (at, what) = (malformed.at(), malformed.fault.text());
-        Self::new(kind, format!("malformed data at byte {at}: {what}"))
-    }
+/// Of a message whose type is not known, or does not matter.
+fn wrong(kind: DecodeErrorKind, reason: String) -> Wrong {
+    Box::new(DecodeError {
+        kind,
+        message_type: None,
+        request: None,
+        reason,
+    })
+}
+
+pub(super) fn malformed(malformed: Malformed) -> Wrong {
+    let kind = match malformed.fault {
+        Fault::TooDeep => DecodeErrorKind::OverLimit,
+        _ => DecodeErrorKind::Malformed,
+    };
+    let (at, what) = (malformed.at(), malformed.fault.text());
+    wrong(kind, format!("malformed data at byte {at}: {what}"))
 }
 
 /// Where in a message reading is.
@@ -73,38 +75,41 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn wrong(&self, what: &str) -> DecodeError {
+    pub(super) fn wrong(&self, what: &str) -> Wrong {
         self.error(DecodeErrorKind::WrongElement, "", what)
     }
 
     /// `path` leads on from the element or key: `.name` or `[index]`, any number of them.
-    fn error(&self, kind: DecodeErrorKind, path: &str, what: &str) -> DecodeError {
-        let Self {
-            message_type,
-            request,
-            element,
-            key,
-        } = *self;
+    fn error(&self, kind: DecodeErrorKind, path: &str, what: &str) -> Wrong {
+        let (message_type, element, key) = (self.message_type, self.element, self.key);
         let dot = if key.is_empty() { "" } else { "." };
-        let reason = format!("{message_type}.{element}{dot}{key}{path}: {what}");
-        DecodeError {
+        self.of_message(
             kind,
-            message_type: Some(message_type),
-            request,
-            reason,
-        }
+            format!("{message_type}.{element}{dot}{key}{path}: {what}"),
+        )
     }
 
-    fn expected(&self, expected: &str, found: &str) -> DecodeError {
+    #[cold]
+    fn of_message(&self, kind: DecodeErrorKind, reason: String) -> Wrong {
+        let (message_type, request) = (Some(self.message_type), self.request);
+        Box::new(DecodeError {
+            kind,
+            message_type,
+            request,
+            reason,
+        })
+    }
+
+    fn expected(&self, expected: &str, found: &str) -> Wrong {
         self.wrong(&format!("expected {expected}, found {found}"))
     }
 
-    fn malformed(&self, malformed: Malformed) -> DecodeError {
-        let error = DecodeError::malformed(malformed);
-        self.error(error.kind, "", &error.reason)
+    fn malformed(&self, malformed: Malformed) -> Wrong {
+        let wrong = self::malformed(malformed);
+        self.error(wrong.kind, "", &wrong.reason)
     }
 
-    fn tree(&self, error: TranscodeError) -> DecodeError {
+    fn tree(&self, error: TranscodeError) -> Wrong {
         match error {
             TranscodeError::Malformed { at, what } => {
                 let what = format!("malformed data at byte {at}: {what}");
@@ -160,22 +165,25 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
     }
 
     /// The first element, to be read before all others.
-    pub(super) fn message_type(&mut self) -> Result<MessageType, DecodeError> {
-        let unknown = |what: &str| DecodeError::new(DecodeErrorKind::UnknownType, what.to_owned());
-        let Token::List(open) = self.reader.token().map_err(DecodeError::malformed)? else {
-            return Err(unknown("a message is a list"));
+    pub(super) fn message_type(&mut self) -> Result<MessageType, Wrong> {
+        let unknown = |what: &str| wrong(DecodeErrorKind::UnknownType, what.to_owned());
+        self.open = match self.reader.enter(End::List) {
+            Some(open) => open,
+            None => match self.reader.token().map_err(malformed)? {
+                Token::List(open) => open,
+                _ => return Err(unknown("a message is a list")),
+            },
         };
-        self.open = open;
         if !self
             .reader
             .more(&mut self.open, End::List)
-            .map_err(DecodeError::malformed)?
+            .map_err(malformed)?
         {
             return Err(unknown("a message begins with its type"));
         }
         let code = match self.reader.plain_unsigned() {
             Some(code) => code,
-            None => unsigned(&self.reader.token().map_err(DecodeError::malformed)?)
+            None => unsigned(&self.reader.token().map_err(malformed)?)
                 .ok_or_else(|| unknown("a message begins with its type, a non-negative integer"))?,
         };
         let message_type = MessageType::from_code(code)
@@ -185,7 +193,8 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
     }
 
     /// Whether there is another element, called `element`.
-    pub(super) fn has(&mut self, element: &'static str) -> Result<bool, DecodeError> {
+    #[inline]
+    pub(super) fn has(&mut self, element: &'static str) -> Result<bool, Wrong> {
         self.place.element = element;
         self.place.key = "";
         if self.ended {
@@ -198,85 +207,54 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
         Ok(more)
     }
 
-    fn need(&mut self, element: &'static str, least: usize) -> Result<(), DecodeError> {
+    #[inline]
+    fn need(&mut self, element: &'static str, least: usize) -> Result<(), Wrong> {
         if self.has(element)? {
             return Ok(());
         }
-        let Place {
-            message_type,
-            request,
-            ..
-        } = self.place;
-        let (read, are) = (self.read, if least == 1 { "is" } else { "are" });
-        let reason = format!("{message_type} has {read} elements, {least} {are} needed");
-        let kind = DecodeErrorKind::WrongLength;
-        Err(DecodeError {
-            kind,
-            message_type: Some(message_type),
-            request,
-            reason,
-        })
+        let (message_type, read) = (self.place.message_type, self.read);
+        let reason = format!("{message_type} has {read} elements, {least} are needed");
+        Err(self.place.of_message(DecodeErrorKind::WrongLength, reason))
     }
 
     /// The message must end here.
-    pub(super) fn end(&mut self) -> Result<(), DecodeError> {
+    pub(super) fn end(&mut self) -> Result<(), Wrong> {
         if self.has("end")? {
-            let Place {
-                message_type,
-                request,
-                ..
-            } = self.place;
-            let reason = format!("{message_type} has more than {} elements", self.read - 1);
-            let kind = DecodeErrorKind::WrongLength;
-            return Err(DecodeError {
-                kind,
-                message_type: Some(message_type),
-                request,
-                reason,
-            });
+            let (message_type, read) = (self.place.message_type, self.read - 1);
+            let reason = format!("{message_type} has more than {read} elements");
+            return Err(self.place.of_message(DecodeErrorKind::WrongLength, reason));
         }
-        self.reader.finish().map_err(|malformed| {
-            let error = DecodeError::malformed(malformed);
-            let Place {
-                message_type,
-                request,
-                ..
-            } = self.place;
-            DecodeError {
-                message_type: Some(message_type),
-                request,
-                ..error
-            }
+        self.reader.finish().map_err(|fault| {
+            let wrong = malformed(fault);
+            self.place.of_message(wrong.kind, wrong.reason)
         })
     }
 
     /// What is wrong with the element or key just read.
-    pub(super) fn wrong(&self, what: &str) -> DecodeError {
+    pub(super) fn wrong(&self, what: &str) -> Wrong {
         self.place.wrong(what)
     }
 
     /// The ID of the request, remembered for errors that follow. `least` is how many elements
     /// the message has at least.
-    pub(super) fn request(&mut self, least: usize) -> Result<RequestId, DecodeError> {
+    pub(super) fn request(&mut self, least: usize) -> Result<RequestId, Wrong> {
         let request = self.id("Request", least)?;
         self.place.request = Some(request);
         Ok(request)
     }
 
+    #[inline]
     pub(super) fn id<K: Kind>(
         &mut self,
         element: &'static str,
         least: usize,
-    ) -> Result<Id<K>, DecodeError> {
+    ) -> Result<Id<K>, Wrong> {
         let number = self.unsigned(element, least)?;
         Id::new(number).ok_or_else(|| self.wrong(&not_an_id(number)))
     }
 
-    pub(super) fn unsigned(
-        &mut self,
-        element: &'static str,
-        least: usize,
-    ) -> Result<u64, DecodeError> {
+    #[inline]
+    pub(super) fn unsigned(&mut self, element: &'static str, least: usize) -> Result<u64, Wrong> {
         self.need(element, least)?;
         if let Some(number) = self.reader.plain_unsigned() {
             return Ok(number);
@@ -288,12 +266,16 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
         })
     }
 
+    #[inline]
     pub(super) fn text(
         &mut self,
         element: &'static str,
         least: usize,
-    ) -> Result<ByteString, DecodeError> {
+    ) -> Result<ByteString, Wrong> {
         self.need(element, least)?;
+        if let Some(text) = self.reader.plain_text() {
+            return self.slice(text);
+        }
         match self.token()? {
             Token::Text(text) => self.own(text),
             other => Err(self.place.expected("a string", other.kind())),
@@ -307,8 +289,8 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
         element: &'static str,
         least: usize,
         extra: &mut Dict,
-        known: impl FnMut(&mut Entry<'_, 'l, R>, &[u8]) -> Result<bool, DecodeError>,
-    ) -> Result<(), DecodeError> {
+        known: impl FnMut(&mut Entry<'_, 'l, R>, &[u8]) -> Result<bool, Wrong>,
+    ) -> Result<(), Wrong> {
         self.need(element, least)?;
         self.entries(extra, known)
     }
@@ -317,12 +299,15 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
     pub(super) fn entries(
         &mut self,
         extra: &mut Dict,
-        mut known: impl FnMut(&mut Entry<'_, 'l, R>, &[u8]) -> Result<bool, DecodeError>,
-    ) -> Result<(), DecodeError> {
-        let mut open = match self.token()? {
-            Token::Map(open) => open,
-            Token::Null => return Ok(()),
-            other => return Err(self.place.expected("a map", other.kind())),
+        mut known: impl FnMut(&mut Entry<'_, 'l, R>, &[u8]) -> Result<bool, Wrong>,
+    ) -> Result<(), Wrong> {
+        let mut open = match self.reader.enter(End::Map) {
+            Some(open) => open,
+            None => match self.token()? {
+                Token::Map(open) => open,
+                Token::Null => return Ok(()),
+                other => return Err(self.place.expected("a map", other.kind())),
+            },
         };
         loop {
             self.place.key = "";
@@ -330,37 +315,46 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
             if !more.map_err(|malformed| self.place.malformed(malformed))? {
                 return Ok(());
             }
-            let key = self
-                .reader
-                .key()
-                .map_err(|malformed| self.place.malformed(malformed))?;
-            let Token::Text(key) = key else {
-                return Err(self.wrong(NOT_A_KEY));
-            };
-            let mut entry = Entry { fields: self };
-            if !known(&mut entry, key.as_bytes())? {
-                let key = self.own(key)?;
-                let value = self
-                    .value()
-                    .map_err(|error| self.place.tree(error.within_key(&key)))?;
-                extra.push(key, value);
+            match self.reader.plain_key() {
+                Some(key) => {
+                    if !known(&mut Entry { fields: self }, key)? {
+                        let key = self.slice(key)?;
+                        self.keep(key, extra)?;
+                    }
+                }
+                None => {
+                    let key = self.reader.key();
+                    let key = key.map_err(|malformed| self.place.malformed(malformed))?;
+                    let Token::Text(key) = key else {
+                        return Err(self.wrong(NOT_A_KEY));
+                    };
+                    if !known(&mut Entry { fields: self }, key.as_bytes())? {
+                        let key = self.own(key)?;
+                        self.keep(key, extra)?;
+                    }
+                }
             }
         }
     }
 
+    /// Reads the value of `key` for whoever comes after.
+    fn keep(&mut self, key: ByteString, extra: &mut Dict) -> Result<(), Wrong> {
+        let depth = self.limits.max_nesting().saturating_sub(1);
+        let value = self.builder.value(&mut self.reader, depth);
+        let value = value.map_err(|error| self.place.tree(error.within_key(&key)))?;
+        extra.push(key, value);
+        Ok(())
+    }
+
     /// A map as it is.
-    pub(super) fn dict(
-        &mut self,
-        element: &'static str,
-        least: usize,
-    ) -> Result<Dict, DecodeError> {
+    pub(super) fn dict(&mut self, element: &'static str, least: usize) -> Result<Dict, Wrong> {
         let mut dict = Dict::new();
         self.options(element, least, &mut dict, |_, _| Ok(false))?;
         Ok(dict)
     }
 
     /// The arguments that end the message, and its end.
-    pub(super) fn payload(&mut self) -> Result<Payload, DecodeError> {
+    pub(super) fn payload(&mut self) -> Result<Payload, Wrong> {
         let mut args = None;
         let mut kwargs = None;
         if self.has("Arguments")? {
@@ -375,11 +369,7 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
     }
 
     /// Where the next element is; nowhere if it is null.
-    fn argument(
-        &mut self,
-        expected: Next,
-        name: &str,
-    ) -> Result<Option<Range<usize>>, DecodeError> {
+    fn argument(&mut self, expected: Next, name: &str) -> Result<Option<Range<usize>>, Wrong> {
         let found = self
             .reader
             .next()
@@ -398,23 +388,23 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
         }
     }
 
-    fn token(&mut self) -> Result<Token<'a>, DecodeError> {
+    fn token(&mut self) -> Result<Token<'a>, Wrong> {
         self.reader
             .token()
             .map_err(|malformed| self.place.malformed(malformed))
     }
 
-    fn own(&self, text: Text<'a>) -> Result<ByteString, DecodeError> {
+    #[inline]
+    fn slice(&self, text: &'a [u8]) -> Result<ByteString, Wrong> {
         self.reader
-            .own(text)
+            .slice(text)
             .map_err(|malformed| self.place.malformed(malformed))
     }
 
-    fn value(&mut self) -> Result<Value, TranscodeError> {
-        self.builder.value(
-            &mut self.reader,
-            self.limits.max_nesting().saturating_sub(1),
-        )
+    fn own(&self, text: Text<'a>) -> Result<ByteString, Wrong> {
+        self.reader
+            .own(text)
+            .map_err(|malformed| self.place.malformed(malformed))
     }
 }
 
@@ -425,11 +415,11 @@ pub(super) struct Entry<'f, 'l, R> {
 
 impl<'a, 'l, R: Reader<'a>> Entry<'_, 'l, R> {
     /// What is wrong with the value just read.
-    pub(super) fn wrong(&self, what: &str) -> DecodeError {
+    pub(super) fn wrong(&self, what: &str) -> Wrong {
         self.fields.wrong(what)
     }
 
-    pub(super) fn bool(&mut self, key: &'static str) -> Result<Option<bool>, DecodeError> {
+    pub(super) fn bool(&mut self, key: &'static str) -> Result<Option<bool>, Wrong> {
         match self.token(key)? {
             Token::Bool(bool) => Ok(Some(bool)),
             Token::Null => Ok(None),
@@ -437,7 +427,7 @@ impl<'a, 'l, R: Reader<'a>> Entry<'_, 'l, R> {
         }
     }
 
-    pub(super) fn unsigned(&mut self, key: &'static str) -> Result<Option<u64>, DecodeError> {
+    pub(super) fn unsigned(&mut self, key: &'static str) -> Result<Option<u64>, Wrong> {
         let token = self.token(key)?;
         match unsigned(&token) {
             None if !matches!(token, Token::Null) => {
@@ -447,7 +437,7 @@ impl<'a, 'l, R: Reader<'a>> Entry<'_, 'l, R> {
         }
     }
 
-    pub(super) fn id<K: Kind>(&mut self, key: &'static str) -> Result<Option<Id<K>>, DecodeError> {
+    pub(super) fn id<K: Kind>(&mut self, key: &'static str) -> Result<Option<Id<K>>, Wrong> {
         let Some(number) = self.unsigned(key)? else {
             return Ok(None);
         };
@@ -456,7 +446,7 @@ impl<'a, 'l, R: Reader<'a>> Entry<'_, 'l, R> {
             .ok_or_else(|| self.wrong(&not_an_id(number)))
     }
 
-    pub(super) fn text(&mut self, key: &'static str) -> Result<Option<ByteString>, DecodeError> {
+    pub(super) fn text(&mut self, key: &'static str) -> Result<Option<ByteString>, Wrong> {
         match self.token(key)? {
             Token::Text(text) => self.fields.own(text).map(Some),
             Token::Null => Ok(None),
@@ -470,7 +460,7 @@ impl<'a, 'l, R: Reader<'a>> Entry<'_, 'l, R> {
         key: &'static str,
         from_name: impl FnOnce(&str) -> Option<T>,
         allowed: &str,
-    ) -> Result<Option<T>, DecodeError> {
+    ) -> Result<Option<T>, Wrong> {
         let Some(text) = self.text(key)? else {
             return Ok(None);
         };
@@ -480,7 +470,7 @@ impl<'a, 'l, R: Reader<'a>> Entry<'_, 'l, R> {
         }
     }
 
-    pub(super) fn map(&mut self, key: &'static str) -> Result<Option<Dict>, DecodeError> {
+    pub(super) fn map(&mut self, key: &'static str) -> Result<Option<Dict>, Wrong> {
         match self.token(key)? {
             Token::Map(open) => {
                 let depth = self.fields.limits.max_nesting().saturating_sub(1);
@@ -501,7 +491,7 @@ impl<'a, 'l, R: Reader<'a>> Entry<'_, 'l, R> {
     }
 
     /// A list of strings; empty if absent.
-    pub(super) fn texts(&mut self, key: &'static str) -> Result<Vec<ByteString>, DecodeError> {
+    pub(super) fn texts(&mut self, key: &'static str) -> Result<Vec<ByteString>, Wrong> {
         self.list(key, |entry| match entry.fields.token()? {
             Token::Text(text) => entry.fields.own(text),
             other => Err(entry.expected("a list of strings", &other)),
@@ -509,7 +499,7 @@ impl<'a, 'l, R: Reader<'a>> Entry<'_, 'l, R> {
     }
 
     /// A list of IDs; empty if absent.
-    pub(super) fn ids<K: Kind>(&mut self, key: &'static str) -> Result<Vec<Id<K>>, DecodeError> {
+    pub(super) fn ids<K: Kind>(&mut self, key: &'static str) -> Result<Vec<Id<K>>, Wrong> {
         self.list(key, |entry| {
             let token = entry.fields.token()?;
             match unsigned(&token).and_then(Id::new) {
@@ -522,8 +512,8 @@ impl<'a, 'l, R: Reader<'a>> Entry<'_, 'l, R> {
     fn list<T>(
         &mut self,
         key: &'static str,
-        mut item: impl FnMut(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<Vec<T>, DecodeError> {
+        mut item: impl FnMut(&mut Self) -> Result<T, Wrong>,
+    ) -> Result<Vec<T>, Wrong> {
         let mut open = match self.token(key)? {
             Token::List(open) => open,
             Token::Null => return Ok(Vec::new()),
@@ -546,12 +536,12 @@ impl<'a, 'l, R: Reader<'a>> Entry<'_, 'l, R> {
         }
     }
 
-    fn token(&mut self, key: &'static str) -> Result<Token<'a>, DecodeError> {
+    fn token(&mut self, key: &'static str) -> Result<Token<'a>, Wrong> {
         self.fields.place.key = key;
         self.fields.token()
     }
 
-    fn expected(&self, expected: &str, found: &Token<'a>) -> DecodeError {
+    fn expected(&self, expected: &str, found: &Token<'a>) -> Wrong {
         self.fields.place.expected(expected, &describe(found))
     }
 }

@@ -1,6 +1,6 @@
 //! Bytes to messages: one function a message, in the order of its elements.
 
-use super::fields::{DecodeError, Fields};
+use super::fields::{Fields, Wrong};
 use super::read_options;
 use crate::id::RequestId;
 use crate::message::{
@@ -14,7 +14,7 @@ pub(super) fn message<'a, R: Reader<'a>>(
     reader: R,
     serializer: Serializer,
     limits: &Limits,
-) -> Result<Message, DecodeError> {
+) -> Result<Message, Wrong> {
     let fields = &mut Fields::new(reader, serializer, limits);
     Ok(match fields.message_type()? {
         MessageType::Publish => Message::Publish(publish(fields)?),
@@ -44,7 +44,7 @@ pub(super) fn message<'a, R: Reader<'a>>(
     })
 }
 
-type Decoded<T> = Result<T, DecodeError>;
+type Decoded<T> = Result<T, Wrong>;
 
 fn hello<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Hello> {
     let realm = fields.text("Realm", 3)?;

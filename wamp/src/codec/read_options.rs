@@ -2,7 +2,7 @@
 
 use bytestring::ByteString;
 
-use super::fields::{DecodeError, Fields};
+use super::fields::{Fields, Wrong};
 use crate::id::{Id, Kind};
 use crate::message::{
     CallOptions, CancelMode, EventDetails, HelloDetails, InterruptOptions, InvocationDetails,
@@ -17,7 +17,7 @@ const MATCH_NAMES: &str = "\"exact\", \"prefix\" or \"wildcard\"";
 const INVOKE_NAMES: &str = "\"single\", \"first\", \"last\", \"roundrobin\" or \"random\"";
 const MODE_NAMES: &str = "\"skip\", \"kill\" or \"killnowait\"";
 
-type Decoded<T> = Result<T, DecodeError>;
+type Decoded<T> = Result<T, Wrong>;
 
 pub(super) fn hello<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<HelloDetails> {
     let mut details = HelloDetails::default();

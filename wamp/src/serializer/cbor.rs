@@ -66,7 +66,12 @@ impl<'a> CborReader<'a> {
         }
     }
 
-    fn slice(&mut self, length: u64) -> Result<&'a [u8], Malformed> {
+    /// What follows the next byte.
+    fn ahead<const N: usize>(&self) -> Option<[u8; N]> {
+        self.bytes.get(self.at + 1..)?.first_chunk().copied()
+    }
+
+    fn bytes(&mut self, length: u64) -> Result<&'a [u8], Malformed> {
         let length = usize::try_from(length).ok();
         let end = length.and_then(|length| self.at.checked_add(length));
         match end.and_then(|end| Some((end, self.bytes.get(self.at..end)?))) {
@@ -123,14 +128,14 @@ impl<'a> CborReader<'a> {
         }
         let begins = self.at;
         match self.head()? {
-            (major, Argument::Number(length, _)) if major == of => self.slice(length).map(Some),
+            (major, Argument::Number(length, _)) if major == of => self.bytes(length).map(Some),
             _ => Err(Malformed::new(begins, Fault::NoChunk)),
         }
     }
 
     fn text(&mut self, argument: Argument) -> Result<Text<'a>, Malformed> {
         if let Argument::Number(length, _) = argument {
-            return self.slice(length).map(Text::Raw);
+            return self.bytes(length).map(Text::Raw);
         }
         let mut built = String::new();
         while let Some(chunk) = self.chunk(Major::Text)? {
@@ -142,7 +147,7 @@ impl<'a> CborReader<'a> {
 
     fn blob(&mut self, argument: Argument) -> Result<Blob<'a>, Malformed> {
         if let Argument::Number(length, _) = argument {
-            return self.slice(length).map(Blob::Raw);
+            return self.bytes(length).map(Blob::Raw);
         }
         let mut built = Vec::new();
         while let Some(chunk) = self.chunk(Major::Binary)? {
@@ -215,13 +220,49 @@ impl<'a> Reader<'a> for CborReader<'a> {
         })
     }
 
-    fn plain_unsigned(&mut self) -> Option<u64> {
-        let before = self.at;
-        if let Ok((Major::Unsigned, Argument::Number(number, _))) = self.head() {
-            return Some(number);
+    #[inline]
+    fn enter(&mut self, container: End) -> Option<Open> {
+        let (first, bytes_each) = match container {
+            End::List => (0x80, 1),
+            End::Map => (0xa0, 2),
+        };
+        let items = usize::from(self.bytes.get(self.at)?.checked_sub(first)?);
+        if items > 23 || items * bytes_each >= self.bytes.len() - self.at {
+            return None;
         }
-        self.at = before;
-        None
+        self.at += 1;
+        Some(Open::of(items))
+    }
+
+    #[inline]
+    fn plain_unsigned(&mut self) -> Option<u64> {
+        let (number, length) = match self.bytes.get(self.at)? {
+            small @ 0x00..=0x17 => (u64::from(*small), 1),
+            0x18 => (u64::from(*self.bytes.get(self.at + 1)?), 2),
+            0x19 => (u64::from(u16::from_be_bytes(self.ahead()?)), 3),
+            0x1a => (u64::from(u32::from_be_bytes(self.ahead()?)), 5),
+            0x1b => (u64::from_be_bytes(self.ahead()?), 9),
+            _ => return None,
+        };
+        self.at += length;
+        Some(number)
+    }
+
+    #[inline]
+    fn plain_text(&mut self) -> Option<&'a [u8]> {
+        let (begins, length) = match self.bytes.get(self.at)? {
+            short @ 0x60..=0x77 => (self.at + 1, usize::from(short & 0x1f)),
+            0x78 => (self.at + 2, usize::from(*self.bytes.get(self.at + 1)?)),
+            _ => return None,
+        };
+        let text = self.bytes.get(begins..begins + length)?;
+        self.at = begins + length;
+        Some(text)
+    }
+
+    #[inline]
+    fn plain_key(&mut self) -> Option<&'a [u8]> {
+        self.plain_text()
     }
 
     fn next(&mut self) -> Result<Next, Malformed> {

@@ -115,6 +115,34 @@ impl<'a> Reader<'a> for JsonReader<'a> {
     }
 
     #[inline]
+    fn enter(&mut self, container: End) -> Option<Open> {
+        let opening = match container {
+            End::List => b'[',
+            End::Map => b'{',
+        };
+        (self.sight() == Some(opening)).then(|| {
+            self.at += 1;
+            Open::until_end()
+        })
+    }
+
+    #[inline]
+    fn plain_text(&mut self) -> Option<&'a [u8]> {
+        let begins = blank_end(self.bytes, self.at);
+        let (text, end) = string::plain(self.bytes, begins)?;
+        self.at = end;
+        Some(text)
+    }
+
+    #[inline]
+    fn plain_key(&mut self) -> Option<&'a [u8]> {
+        let begins = blank_end(self.bytes, self.at);
+        let (text, end) = string::plain(self.bytes, begins)?;
+        self.at = after(self.bytes, end, b':', Fault::NoColon).ok()?;
+        Some(text)
+    }
+
+    #[inline]
     fn plain_unsigned(&mut self) -> Option<u64> {
         let begins = blank_end(self.bytes, self.at);
         let (number, end) = number::plain_unsigned(self.bytes, begins)?;
@@ -132,6 +160,7 @@ impl<'a> Reader<'a> for JsonReader<'a> {
         })
     }
 
+    #[inline]
     fn more(&mut self, open: &mut Open, end: End) -> Result<bool, Malformed> {
         let closing = match end {
             End::List => b']',

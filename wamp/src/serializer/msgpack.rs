@@ -54,6 +54,11 @@ impl<'a> MsgPackReader<'a> {
         }
     }
 
+    /// What follows the next byte.
+    fn ahead<const N: usize>(&self) -> Option<[u8; N]> {
+        self.bytes.get(self.at + 1..)?.first_chunk().copied()
+    }
+
     fn u8(&mut self) -> Result<u8, Malformed> {
         self.take::<1>().map(|[byte]| byte)
     }
@@ -66,7 +71,7 @@ impl<'a> MsgPackReader<'a> {
         self.take().map(u32::from_be_bytes)
     }
 
-    fn slice(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+    fn bytes(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let end = self.at.checked_add(length);
         match end.and_then(|end| self.bytes.get(self.at..end)) {
             Some(slice) => {
@@ -139,11 +144,11 @@ impl<'a> MsgPackReader<'a> {
             Head::Null | Head::Bool(_) | Head::Unsigned(_) | Head::Signed(_) | Head::Float(_) => {}
             Head::Text(length) => {
                 let begins = self.at;
-                if std::str::from_utf8(self.slice(length)?).is_err() {
+                if std::str::from_utf8(self.bytes(length)?).is_err() {
                     return Err(Malformed::new(begins, Fault::NotUtf8));
                 }
             }
-            Head::Binary(length) | Head::Extension(_, length) => drop(self.slice(length)?),
+            Head::Binary(length) | Head::Extension(_, length) => drop(self.bytes(length)?),
             Head::List(items) => return self.plausible(items, 1).map(Some),
             Head::Map(entries) => {
                 return self.plausible(entries, 2).map(|entries| Some(entries * 2));
@@ -161,28 +166,64 @@ impl<'a> Reader<'a> for MsgPackReader<'a> {
             Head::Unsigned(number) => Token::Integer(number.into()),
             Head::Signed(number) => Token::Integer(number.into()),
             Head::Float(number) => Token::Float(number),
-            Head::Text(length) => Token::Text(Text::Raw(self.slice(length)?)),
-            Head::Binary(length) => Token::Binary(Blob::Raw(self.slice(length)?)),
+            Head::Text(length) => Token::Text(Text::Raw(self.bytes(length)?)),
+            Head::Binary(length) => Token::Binary(Blob::Raw(self.bytes(length)?)),
             Head::List(items) => Token::List(Open::of(self.plausible(items, 1)?)),
             Head::Map(entries) => Token::Map(Open::of(self.plausible(entries, 2)?)),
             Head::Extension(0, length) => {
-                self.slice(length)?;
+                self.bytes(length)?;
                 Token::Null
             }
             Head::Extension(_, length) => {
-                self.slice(length)?;
+                self.bytes(length)?;
                 Token::Foreign("a MessagePack extension")
             }
         })
     }
 
-    fn plain_unsigned(&mut self) -> Option<u64> {
-        let before = self.at;
-        if let Ok(Head::Unsigned(number)) = self.head() {
-            return Some(number);
+    #[inline]
+    fn enter(&mut self, container: End) -> Option<Open> {
+        let (first, bytes_each) = match container {
+            End::List => (0x90, 1),
+            End::Map => (0x80, 2),
+        };
+        let items = usize::from(self.bytes.get(self.at)?.checked_sub(first)?);
+        if items > 15 || items * bytes_each >= self.bytes.len() - self.at {
+            return None;
         }
-        self.at = before;
-        None
+        self.at += 1;
+        Some(Open::of(items))
+    }
+
+    #[inline]
+    fn plain_unsigned(&mut self) -> Option<u64> {
+        let (number, length) = match self.bytes.get(self.at)? {
+            small @ 0x00..=0x7f => (u64::from(*small), 1),
+            0xcc => (u64::from(*self.bytes.get(self.at + 1)?), 2),
+            0xcd => (u64::from(u16::from_be_bytes(self.ahead()?)), 3),
+            0xce => (u64::from(u32::from_be_bytes(self.ahead()?)), 5),
+            0xcf => (u64::from_be_bytes(self.ahead()?), 9),
+            _ => return None,
+        };
+        self.at += length;
+        Some(number)
+    }
+
+    #[inline]
+    fn plain_text(&mut self) -> Option<&'a [u8]> {
+        let (begins, length) = match self.bytes.get(self.at)? {
+            short @ 0xa0..=0xbf => (self.at + 1, usize::from(short & 0x1f)),
+            0xd9 => (self.at + 2, usize::from(*self.bytes.get(self.at + 1)?)),
+            _ => return None,
+        };
+        let text = self.bytes.get(begins..begins + length)?;
+        self.at = begins + length;
+        Some(text)
+    }
+
+    #[inline]
+    fn plain_key(&mut self) -> Option<&'a [u8]> {
+        self.plain_text()
     }
 
     fn next(&mut self) -> Result<Next, Malformed> {

@@ -81,36 +81,48 @@ impl Blob<'_> {
 /// A container that was opened; [`Reader::more`] counts in it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Open {
-    /// Items (or entries) to come; `None` where only the end will tell.
-    pub(crate) left: Option<usize>,
+    /// Items (or entries) to come, or [`Self::UNKNOWN`]. Small, so that it stays in a register:
+    /// there are no more items than bytes, and no input of 4 GiB.
+    left: u32,
     /// Whether none has been read.
     pub(crate) fresh: bool,
 }
 
 impl Open {
+    const UNKNOWN: u32 = u32::MAX;
+
     pub(crate) const fn of(left: usize) -> Self {
         Self {
-            left: Some(left),
+            left: left as u32,
             fresh: true,
         }
     }
 
+    /// Where only the end will tell.
     pub(crate) const fn until_end() -> Self {
         Self {
-            left: None,
+            left: Self::UNKNOWN,
             fresh: true,
+        }
+    }
+
+    /// Items (or entries) to come, where that is known.
+    pub(crate) const fn left(self) -> Option<usize> {
+        match self.left {
+            Self::UNKNOWN => None,
+            left => Some(left as usize),
         }
     }
 
     /// For formats that tell the length: whether there is another one, which is then counted.
     pub(crate) const fn count(&mut self) -> Option<bool> {
-        match &mut self.left {
-            Some(0) => Some(false),
-            Some(left) => {
-                *left -= 1;
+        match self.left {
+            Self::UNKNOWN => None,
+            0 => Some(false),
+            _ => {
+                self.left -= 1;
                 Some(true)
             }
-            None => None,
         }
     }
 }
@@ -201,9 +213,19 @@ pub(crate) trait Reader<'a>: Clone {
     /// Takes the next token.
     fn token(&mut self) -> Result<Token<'a>, Malformed>;
 
-    /// Takes the next item if it is a non-negative integer in its usual form; else takes nothing
-    /// and leaves it to [`Self::token`].
+    /// Takes the opening of a container if that comes next, as [`Self::token`] would. This and
+    /// the `plain_…` methods are the short way for what messages are mostly made of; where they
+    /// say no, nothing has been taken, and [`Self::token`] will tell.
+    fn enter(&mut self, container: End) -> Option<Open>;
+
+    /// Takes a non-negative integer in its usual form.
     fn plain_unsigned(&mut self) -> Option<u64>;
+
+    /// Takes text that stands in the input as it is; still to be checked by [`Self::slice`].
+    fn plain_text(&mut self) -> Option<&'a [u8]>;
+
+    /// As [`Self::plain_text`], for [`Self::key`].
+    fn plain_key(&mut self) -> Option<&'a [u8]>;
 
     /// What the next item is; takes nothing.
     fn next(&mut self) -> Result<Next, Malformed>;

@@ -197,7 +197,7 @@ impl<'a, R: Reader<'a>> Copy<'_, R> {
         begins: R,
         depth: u8,
     ) -> Result<usize, TranscodeError> {
-        match open.left {
+        match open.left() {
             Some(length) => Ok(length),
             None if !W::COUNTS => Ok(0),
             None => {
@@ -225,7 +225,7 @@ fn count<'a, R: Reader<'a>>(
             _ => return Ok(()),
         },
     };
-    let place = open.left.is_none().then(|| {
+    let place = open.left().is_none().then(|| {
         lengths.push_back(0);
         lengths.len() - 1
     });

@@ -99,7 +99,7 @@ impl CborReader<'_> {
             Err(_) => Err(Malformed::new(begins, Fault::NotUtf8)),
         };
         match argument {
-            Argument::Number(length, _) => check(self.slice(length)?),
+            Argument::Number(length, _) => check(self.bytes(length)?),
             Argument::Indefinite => {
                 while let Some(chunk) = self.chunk(Major::Text)? {
                     check(chunk)?;
@@ -111,7 +111,7 @@ impl CborReader<'_> {
 
     fn skip_binary(&mut self, argument: Argument) -> Result<(), Malformed> {
         match argument {
-            Argument::Number(length, _) => drop(self.slice(length)?),
+            Argument::Number(length, _) => drop(self.bytes(length)?),
             Argument::Indefinite => while self.chunk(Major::Binary)?.is_some() {},
         }
         Ok(())

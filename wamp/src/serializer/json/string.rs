@@ -32,6 +32,19 @@ impl<'a> JsonReader<'a> {
     }
 }
 
+/// The string at `at` if there is nothing escaped in it, and where it ends.
+#[inline]
+pub(super) fn plain(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    if bytes.get(at) != Some(&b'"') {
+        return None;
+    }
+    let end = plain_end(bytes, at + 1);
+    match bytes.get(end) {
+        Some(b'"') => Some((bytes.get(at + 1..end)?, end + 1)),
+        _ => None,
+    }
+}
+
 /// Where the string ends whose opening quote is before `at`: after its closing quote.
 #[inline]
 pub(super) fn string_end(bytes: &[u8], at: usize) -> Result<usize, Malformed> {
