@@ -27,6 +27,10 @@ pub fn check_value(kind: &'static Kind, value: &Value, path: &Path, findings: &m
             if number
                 .as_u64()
                 .is_some_and(|number| (*min..=*max).contains(&number)) => {}
+        (Kind::Numbers(numbers), Value::Number(number))
+            if number
+                .as_u64()
+                .is_some_and(|number| numbers.contains(&number)) => {}
         (Kind::Text(text), Value::String(written)) if text_fits(*text, written) => {}
         (Kind::Choice(words), Value::String(written)) if words.contains(&written.as_str()) => {}
         (Kind::Choice(words), Value::String(written)) => {
@@ -103,14 +107,19 @@ fn check_key(key: &'static Key, value: &Value, path: &Path, findings: &mut Findi
     if findings.iter().len() > before {
         return;
     }
-    let Support::Unbuilt { stops, unless, why } = key.support else {
-        return;
+    let asks_for_nothing = |unless: &[&str]| {
+        unless
+            .iter()
+            .any(|json| serde_json::from_str::<Value>(json).is_ok_and(|nothing| &nothing == value))
     };
-    let asks_for_nothing = unless
-        .iter()
-        .any(|json| serde_json::from_str::<Value>(json).is_ok_and(|harmless| &harmless == value));
-    if !asks_for_nothing {
-        unbuilt(stops, why, path, findings);
+    match key.support {
+        Support::Inert { unless, why } if !asks_for_nothing(unless) => {
+            findings.warn(path, format!("has no effect: {why}"));
+        }
+        Support::Unbuilt { stops, unless, why } if !asks_for_nothing(unless) => {
+            unbuilt(stops, why, path, findings);
+        }
+        _ => {}
     }
 }
 
@@ -145,7 +154,10 @@ fn check_tagged(
 
 fn unbuilt(stops: bool, why: &str, path: &Path, findings: &mut Findings) {
     if stops {
-        findings.fault(path, format!("not built, and not to be left out: {why}"));
+        findings.fault(
+            path,
+            format!("not built yet, and not to be left out: {why}"),
+        );
     } else {
         findings.warn(path, format!("not built: {why}"));
     }
@@ -248,7 +260,6 @@ pub fn allowed(kind: &Kind) -> String {
         } => {
             let mut text = match (*min, *max) {
                 (min, u64::MAX) => format!("an integer from {min}"),
-                (min, max) if min == max => format!("{min}"),
                 (min, max) => format!("an integer from {min} to {max}"),
             };
             if !unit.is_empty() {
@@ -259,6 +270,11 @@ pub fn allowed(kind: &Kind) -> String {
             }
             text
         }
+        Kind::Numbers(numbers) => numbers
+            .iter()
+            .map(u64::to_string)
+            .collect::<Vec<_>>()
+            .join(" or "),
         Kind::Text(Text::Any) => String::from("text"),
         Kind::Text(Text::Some) => String::from("text of at least one character"),
         Kind::Text(Text::Id) => String::from(
@@ -314,6 +330,7 @@ mod tests {
         match kind {
             Kind::Bool | Kind::Opaque => json!(true),
             Kind::Integer { max, .. } => json!(max),
+            Kind::Numbers(numbers) => json!(numbers.last()),
             Kind::Text(_) | Kind::Secrets => json!("abc"),
             Kind::Choice(words) => json!(words.last()),
             Kind::Port => json!(65_535),
@@ -336,6 +353,7 @@ mod tests {
             Kind::Bool => json!("yes"),
             Kind::Integer { max, .. } if *max < u64::MAX => json!(max + 1),
             Kind::Integer { .. } => json!(-1),
+            Kind::Numbers(_) => json!(5),
             Kind::Text(_) | Kind::Secrets => json!(5),
             Kind::Choice(_) => json!("nonsense"),
             Kind::Port => json!(0),
@@ -365,7 +383,7 @@ mod tests {
     fn every_key_takes_a_value_that_fits() {
         for (section, key) in every_key() {
             let harmless = match key.support {
-                Support::Unbuilt { unless, .. } => unless.first(),
+                Support::Inert { unless, .. } | Support::Unbuilt { unless, .. } => unless.first(),
                 Support::Built => None,
             };
             let value = match harmless {
@@ -373,17 +391,19 @@ mod tests {
                 None => good(&key.kind),
             };
             let findings = findings_of(section, key, value);
-            let unbuilt = matches!(key.support, Support::Unbuilt { unless: [], .. });
+            let unbuilt = matches!(
+                key.support,
+                Support::Inert { unless: [], .. } | Support::Unbuilt { unless: [], .. }
+            );
             let texts: Vec<&str> = findings
                 .iter()
                 .map(|finding| finding.text.as_str())
                 .collect();
             let name = format!("{}.{}", section.title, key.name);
             assert_eq!(texts.len(), usize::from(unbuilt), "{name}: {texts:?}");
-            assert!(
-                texts.iter().all(|text| text.starts_with("not built")),
-                "{name}: {texts:?}"
-            );
+            let named =
+                |text: &&str| text.starts_with("not built") || text.starts_with("has no effect");
+            assert!(texts.iter().all(named), "{name}: {texts:?}");
         }
     }
 

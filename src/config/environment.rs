@@ -218,7 +218,7 @@ fn parse(kind: &Kind, text: &str) -> Value {
         Kind::Text(_) | Kind::Choice(_) => None,
         Kind::Secrets => json().filter(|value| value.is_object() || value.is_array()),
         Kind::Bool => json().filter(Value::is_boolean),
-        Kind::Integer { .. } | Kind::Port => json().filter(Value::is_number),
+        Kind::Integer { .. } | Kind::Numbers(_) | Kind::Port => json().filter(Value::is_number),
         _ => json(),
     };
     parsed.unwrap_or_else(|| Value::from(text))

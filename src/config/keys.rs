@@ -5,7 +5,9 @@
 mod node; //      the top level, workers
 mod realm; //     realms, roles, permissions
 mod store; //     event history
-mod transport; // listeners, WebSocket and RawSocket, web paths
+mod transport; // listeners, RawSocket
+mod web; //       paths of HTTP
+mod websocket; // WebSocket, as a listener and as a path
 mod auth; //      who may log in
 
 pub use node::{NODE, REWAMP_NODE, ROUTER};
@@ -97,6 +99,12 @@ impl Key {
         self
     }
 
+    /// Known, and without effect here: a warning, unless the value (JSON text) asks for nothing.
+    pub const fn inert(mut self, unless: &'static [&'static str], why: &'static str) -> Self {
+        self.support = Support::Inert { unless, why };
+        self
+    }
+
     /// Known, not built, and something relies on it: stops the start, unless the value asks for
     /// nothing.
     pub const fn stops(mut self, unless: &'static [&'static str], why: &'static str) -> Self {
@@ -114,6 +122,13 @@ impl Key {
 pub enum Support {
     /// It does.
     Built,
+    /// Has no effect here, and nothing is missing without it.
+    Inert {
+        /// JSON texts of the values that ask for what happens anyway.
+        unless: &'static [&'static str],
+        /// Why it has none.
+        why: &'static str,
+    },
     /// Known and named as not built, never ignored silently.
     Unbuilt {
         /// Whether something relies on it (a guard, a promise to keep data), so that starting
@@ -142,6 +157,8 @@ pub enum Kind {
         /// Said in addition when it is out of range; may be empty.
         hint: &'static str,
     },
+    /// One of these numbers.
+    Numbers(&'static [u64]),
     /// Text.
     Text(Text),
     /// One of these words.

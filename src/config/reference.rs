@@ -108,46 +108,76 @@ fn write_key(key: &Key, out: &mut String) {
         .iter()
         .map(|alias| format!(", also `{alias}`"))
         .collect();
-    let allowed = match &key.kind {
-        Kind::Opaque => String::new(),
-        kind => allowed(kind),
-    };
     let _ = writeln!(
         out,
-        "| `{}`{aliases} | {allowed} | {default} | {}.{} |",
+        "| `{}`{aliases} | {} | {default} | {}.{} |",
         key.name,
+        shape(&key.kind),
         key.about,
         support(key.support)
     );
 }
 
-fn support(support: Support) -> String {
-    match support {
-        Support::Built => String::new(),
-        Support::Unbuilt { stops, unless, why } => {
-            let effect = if stops {
-                "stops the start"
-            } else {
-                "a warning"
-            };
-            let except = match unless {
-                [] => String::new(),
-                some => {
-                    let some: Vec<String> = some.iter().map(|json| format!("`{json}`")).collect();
-                    format!(" except {}", some.join(" and "))
-                }
-            };
-            format!(" *Not built{except}, {effect}: {why}.*")
+/// What is allowed, with links to what has a part of its own.
+fn shape(kind: &Kind) -> String {
+    match kind {
+        Kind::Opaque => String::new(),
+        Kind::Object(section) => format!("[{0}](#{1})", section.title, anchor(section.title)),
+        Kind::Tagged(tagged) => {
+            let title = type_title(tagged);
+            format!("[object by `type`](#{})", anchor(&title))
         }
+        Kind::List(kind) => format!("list of: {}", shape(kind)),
+        Kind::Map(_, kind) => format!("object of: {}", shape(kind)),
+        Kind::OrNull(kind) => format!("{}, or null", shape(kind)),
+        kind => allowed(kind),
     }
 }
 
+/// The anchor that Markdown gives a heading.
+fn anchor(title: &str) -> String {
+    let kept = title.to_lowercase().replace(' ', "-");
+    kept.chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+        .collect()
+}
+
+fn support(support: Support) -> String {
+    let (effect, unless, why) = match support {
+        Support::Built => return String::new(),
+        Support::Inert { unless, why } => ("No effect", unless, why),
+        Support::Unbuilt {
+            stops: false,
+            unless,
+            why,
+        } => ("Not built (a warning)", unless, why),
+        Support::Unbuilt {
+            stops: true,
+            unless,
+            why,
+        } => ("Not built (stops the start)", unless, why),
+    };
+    let unless: Vec<String> = unless.iter().map(|json| format!("`{json}`")).collect();
+    let except = match unless.as_slice() {
+        [] => String::new(),
+        some => format!(", except {}", some.join(" and ")),
+    };
+    format!(" *{effect}{except}: {why}.*")
+}
+
+fn type_title(tagged: &Tagged) -> String {
+    format!("Kinds of {}", tagged.what)
+}
+
 fn write_kinds(tagged: &Tagged, out: &mut String) {
-    let _ = write!(out, "\n### `type` of a {}\n\n", tagged.what);
+    let _ = write!(out, "\n### {}\n\n", type_title(tagged));
+    if !tagged.hint.is_empty() {
+        let _ = write!(out, "Note: {}.\n\n", tagged.hint);
+    }
     out.push_str("| `type` | |\n|---|---|\n");
     for tag in tagged.tags {
         let text = match tag.support {
-            Support::Built => format!("See *{}*.", tag.section.title),
+            Support::Built => shape(&Kind::Object(tag.section)),
             unbuilt => support(unbuilt).trim().to_owned(),
         };
         let _ = writeln!(out, "| `{}` | {text} |", tag.name);

@@ -1,6 +1,9 @@
 //! Whole configurations: what is said of them, and what they become.
 
-mod cases; //    one fault, one place, one sentence
+mod change; //   one change, one finding
+mod cases; //    of a single key
+mod rules; //    of several
+mod unbuilt; //  of what is known and not there
 mod accepted; // what is read as what
 mod layered; //  file, environment, command line
 mod mutated; //  anything at all

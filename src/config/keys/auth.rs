@@ -44,19 +44,19 @@ pub(super) static AUTH: Section = Section {
 };
 
 static ANONYMOUS: Tagged = Tagged {
-    what: "login",
+    what: "anonymous login",
     hint: "",
     tags: &[Tag::new("static", &STATIC_ANONYMOUS), DYNAMIC, FUNCTION],
 };
 
 static TICKET: Tagged = Tagged {
-    what: "login",
+    what: "ticket login",
     hint: "",
     tags: &[Tag::new("static", &STATIC_TICKET), DYNAMIC, FUNCTION],
 };
 
 static WAMPCRA: Tagged = Tagged {
-    what: "login",
+    what: "WAMP-CRA login",
     hint: "",
     tags: &[Tag::new("static", &STATIC_WAMPCRA), DYNAMIC, FUNCTION],
 };

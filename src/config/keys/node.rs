@@ -18,13 +18,8 @@ pub static NODE: Section = Section {
         ),
         Key::new(
             "version",
-            Kind::Integer {
-                min: 2,
-                max: 2,
-                unit: "",
-                hint: "`crossbar upgrade` brings an older configuration to version 2",
-            },
-            "Version of the format",
+            Kind::Numbers(&[2]),
+            "Version of the format; `crossbar upgrade` brings an older configuration to version 2",
         )
         .default("2"),
         Key::new("controller", Kind::Opaque, "Crossbar's node controller")
@@ -141,23 +136,23 @@ static WORKER_OPTIONS: Section = Section {
     at: "workers[].options",
     about: "",
     keys: &[
-        Key::new("title", Kind::Text(Text::Any), "Title of the process").warns(&[], NO_PROCESS),
-        Key::new("python", Kind::Text(Text::Any), "The Python to run").warns(&[], NO_PROCESS),
-        Key::new("pythonpath", Kind::Opaque, "Where Python finds modules").warns(&[], NO_PROCESS),
+        Key::new("title", Kind::Text(Text::Any), "Title of the process").inert(&[], NO_PROCESS),
+        Key::new("python", Kind::Text(Text::Any), "The Python to run").inert(&[], NO_PROCESS),
+        Key::new("pythonpath", Kind::Opaque, "Where Python finds modules").inert(&[], NO_PROCESS),
         Key::new("cpu_affinity", Kind::Opaque, "CPUs to run on").warns(
             &[],
             "set it for the process, with `taskset` or the container's CPU set",
         ),
-        Key::new("env", Kind::Opaque, "Environment of the process").warns(&[], NO_PROCESS),
-        Key::new("extra", Kind::Opaque, "Values for components").warns(&[], NO_PROCESS),
+        Key::new("env", Kind::Opaque, "Environment of the process").inert(&[], NO_PROCESS),
+        Key::new("extra", Kind::Opaque, "Values for components").inert(&[], NO_PROCESS),
         Key::new(
             "expose_controller",
             Kind::Bool,
             "Lets components call the controller",
         )
-        .warns(&["false"], NO_PROCESS),
+        .inert(&["false"], NO_PROCESS),
         Key::new("expose_shared", Kind::Bool, "Lets components share objects")
-            .warns(&["false"], NO_PROCESS),
+            .inert(&["false"], NO_PROCESS),
         Key::new("disabled", Kind::Opaque, "Leaves the worker out")
             .stops(&["false"], "take the worker out of the file instead"),
     ],

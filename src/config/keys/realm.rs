@@ -101,14 +101,14 @@ static REWAMP_REALM: Section = Section {
         .default("\"disconnect\"")
         .stops(
             &["\"disconnect\"", "\"drop\""],
-            "`catch-up` is not there yet",
+            "a later version has `catch-up`",
         ),
         Key::new(
             "purge_within",
             Kind::Opaque,
             "How soon purged events leave the disk",
         )
-        .stops(&[], "there is no `purge` yet"),
+        .stops(&[], "a later version has `purge`"),
     ],
 };
 

@@ -10,7 +10,7 @@ pub(super) static STORE: Tagged = Tagged {
     tags: &[
         Tag::new("sled", &SLED_STORE),
         Tag::new("memory", &MEMORY_STORE),
-        Tag::stops("cfxdb", "not built yet; `sled` keeps the history on disk"),
+        Tag::stops("cfxdb", "`sled` keeps the history on disk"),
     ],
 };
 
@@ -101,29 +101,29 @@ static MEMORY_STORE: Section = Section {
         READONLY,
         FULL,
         FILTERS,
-        Key::new("path", Kind::Opaque, "Folder of the store").warns(&[], NO_DISK),
+        Key::new("path", Kind::Opaque, "Folder of the store").inert(&[], NO_DISK),
         Key::new("buffertime", Kind::Opaque, "How long events are collected")
             .aliases(&["buffer-flush"])
-            .warns(&[], NO_DISK),
+            .inert(&[], NO_DISK),
         Key::new(
             "maxbuffer",
             Kind::Opaque,
             "How many events are collected at most",
         )
         .aliases(&["max-buffer"])
-        .warns(&[], NO_DISK),
+        .inert(&[], NO_DISK),
         Key::new(
             "maxbuffer-bytes",
             Kind::Opaque,
             "How many bytes are collected at most",
         )
-        .warns(&[], NO_DISK),
+        .inert(&[], NO_DISK),
         Key::new(
             "sync",
             Kind::Bool,
             "Whether acknowledged events are on disk",
         )
-        .warns(&["false"], NO_DISK),
+        .inert(&["false"], NO_DISK),
         CALL_QUEUE,
     ],
 };
@@ -142,19 +142,14 @@ static FILTER: Section = Section {
             integer(1, u64::MAX, "events"),
             "How many events it keeps",
         ),
-        Key::new("max-age", Kind::Opaque, "How long it keeps events").stops(
-            &[],
-            "not built yet; `limit` and `maxsize` bound the history",
-        ),
+        Key::new("max-age", Kind::Opaque, "How long it keeps events")
+            .stops(&[], "`limit` and `maxsize` bound the history"),
         Key::new(
             "limit-per-topic",
             Kind::Opaque,
             "How many events it keeps of each topic",
         )
-        .stops(
-            &[],
-            "not built yet; `limit` and `maxsize` bound the history",
-        ),
+        .stops(&[], "`limit` and `maxsize` bound the history"),
     ],
 };
 
@@ -166,7 +161,7 @@ const READONLY: Key = Key::new(
     "Serves the history and adds nothing",
 )
 .default("false")
-.stops(&["false"], "not built yet");
+.stops(&["false"], "a later version has it");
 
 const FULL: Key = Key::new(
     "full",
@@ -174,7 +169,7 @@ const FULL: Key = Key::new(
     "At `maxsize`: `drop-oldest` makes room",
 )
 .default("\"drop-oldest\"")
-.stops(&["\"drop-oldest\""], "`refuse` is not there yet");
+.stops(&["\"drop-oldest\""], "a later version has `refuse`");
 
 const FILTERS: Key = Key::new(
     "event-history",
@@ -190,4 +185,4 @@ const CALL_QUEUE: Key = Key::new(
 )
 .warns(&["[]"], "calls are not queued");
 
-const NO_DISK: &str = "has no effect: a store in memory writes nothing";
+const NO_DISK: &str = "a store in memory writes nothing";
