@@ -22,10 +22,12 @@ pub use stop::stop;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::BytesMut;
 use foldhash::HashMap;
+use log::warn;
 use rewamp_history::{EventStore, Filter};
 use rewamp_wamp::id::{RandomIds, SessionId, SubscriptionId};
 use rewamp_wamp::message::Message as WampMessage;
@@ -149,6 +151,9 @@ impl Realm {
             .map(Acceptance::filter_subscriptions)
             .unwrap_or_default();
         let now = clock.now();
+        if let Some(history) = &history {
+            tell_late_clock(&name, history.last_time().nanos(), now);
+        }
         Self {
             name,
             uri_check: settings.uri_check,
@@ -188,6 +193,16 @@ impl Realm {
         self.scratch.clear();
         encoding::append(member.wire, message, &mut self.scratch);
         self.delivery.answer(&member.outbox, &self.scratch);
+    }
+}
+
+/// A clock that was set back does no harm, times still increase, but somebody should know.
+fn tell_late_clock(realm: &str, newest: u64, now: u64) {
+    const TOLERATED: Duration = Duration::from_secs(60);
+    let behind = Duration::from_nanos(newest.saturating_sub(now));
+    if behind > TOLERATED {
+        warn!(realm; "the clock is {behind:?} behind the newest event: until it has caught up, \
+            events are a nanosecond apart");
     }
 }
 
