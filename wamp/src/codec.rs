@@ -27,20 +27,20 @@ use crate::serializer::{
 ///
 /// # Errors
 /// If the frame is not one well-formed message within `limits`; the text names the element.
+/// (In a box, so that the way of what succeeds is short.)
 pub fn decode(
     serializer: Serializer,
     frame: &Bytes,
     limits: &Limits,
-) -> Result<Message, DecodeError> {
+) -> Result<Message, Box<DecodeError>> {
     match serializer {
         Serializer::Json => {
-            let text = utf8(frame).map_err(|error| *fields::malformed(error))?;
+            let text = utf8(frame).map_err(fields::malformed)?;
             read::message(JsonReader::new(frame, text), serializer, limits)
         }
         Serializer::MsgPack => read::message(MsgPackReader::new(frame), serializer, limits),
         Serializer::Cbor => read::message(CborReader::new(frame), serializer, limits),
     }
-    .map_err(|wrong| *wrong)
 }
 
 /// Appends `message` without a frame around it; on failure nothing is appended. A payload of

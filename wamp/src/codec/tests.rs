@@ -12,7 +12,7 @@ use crate::payload::Payload;
 use crate::serializer::{Limits, Serializer, append_value, read_value};
 use crate::value::Value;
 
-fn json(text: &str) -> Result<Message, super::DecodeError> {
+fn json(text: &str) -> Result<Message, Box<super::DecodeError>> {
     decode(
         Serializer::Json,
         &Bytes::copy_from_slice(text.as_bytes()),
