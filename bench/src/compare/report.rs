@@ -130,7 +130,7 @@ impl Report<'_> {
                 self.cell(row, Server::Rewamp)
             )?;
             for other in others {
-                let ratio = Spread::of(self.ratios(row, Server::Rewamp, other));
+                let ratio = Spread::of(self.ratios(row, Server::Rewamp, other, Sample::value));
                 let ratio = ratio.map_or(String::new(), |ratio| figure(ratio.median) + "x");
                 write!(page, " {} | {ratio} |", self.cell(row, other))?;
             }
@@ -148,15 +148,13 @@ impl Report<'_> {
         for server in Server::ALL {
             write!(page, " {} |", server.title())?;
         }
+        let columns = "---|".repeat(Server::ALL.len());
         writeln!(
             page,
-            " generator |\n|---|{}---|",
-            "---|".repeat(Server::ALL.len())
+            " Rewamp : floor | generator |\n|---|{columns}---|---|"
         )?;
-        for row in self.rows.iter().filter(|row| row.wire == wire) {
-            if row.measure() == Measure::Memory {
-                continue;
-            }
+        let rows = self.rows.iter().filter(|row| row.wire == wire);
+        for row in rows.filter(|row| row.measure() != Measure::Memory) {
             let title = row.title();
             write!(
                 page,
@@ -164,22 +162,21 @@ impl Report<'_> {
                 title.rsplit_once(", ").map_or(&*title, |(name, _)| name)
             )?;
             for server in Server::ALL {
-                let cpu = self.of(row, server).filter_map(|sample| {
-                    sample
-                        .result
-                        .as_ref()
-                        .ok()
-                        .and_then(|outcome| outcome.server_cpu_ns)
-                });
-                let cpu = Spread::of(cpu).map_or(String::new(), |cpu| spread(cpu, ""));
-                write!(page, " {cpu} |")?;
+                let cpu = Spread::of(self.of(row, server).filter_map(Sample::server_cpu));
+                write!(
+                    page,
+                    " {} |",
+                    cpu.map_or(String::new(), |cpu| spread(cpu, ""))
+                )?;
             }
+            let ratios = self.ratios(row, Server::Rewamp, Server::Floor, Sample::server_cpu);
+            let ratio = Spread::of(ratios).map_or(String::new(), |one| figure(one.median) + "x");
             let own = self
                 .of(row, Server::Rewamp)
                 .chain(self.of(row, Server::Floor));
-            let own = own.filter_map(|sample| sample.result.as_ref().ok()?.generator_cpu_ns);
-            let own = Spread::of(own).map_or(String::new(), |own| figure(own.median));
-            writeln!(page, " {own} |")?;
+            let own = Spread::of(own.filter_map(Sample::generator_cpu));
+            let own = own.map_or(String::new(), |own| figure(own.median));
+            writeln!(page, " {ratio} | {own} |")?;
         }
         writeln!(page)
     }
@@ -237,18 +234,26 @@ impl Report<'_> {
     }
 
     /// Ratios of one server to another, run by run.
-    fn ratios(&self, row: &Row, subject: Server, of: Server) -> Vec<f64> {
+    fn ratios(
+        &self,
+        row: &Row,
+        subject: Server,
+        of: Server,
+        value: fn(&Sample) -> Option<f64>,
+    ) -> Vec<f64> {
         self.of(row, subject)
             .filter_map(|sample| {
                 let other = self.of(row, of).find(|other| other.run == sample.run)?;
-                Some(sample.value()? / other.value()?)
+                Some(value(sample)? / value(other)?)
             })
             .collect()
     }
 
     fn measured(&self, row: &Row, subject: Server, bar: Bar) -> Option<Spread> {
         match bar {
-            Bar::AtLeast(_, of) | Bar::AtMost(_, of) => Spread::of(self.ratios(row, subject, of)),
+            Bar::AtLeast(_, of) | Bar::AtMost(_, of) => {
+                Spread::of(self.ratios(row, subject, of, Sample::value))
+            }
             Bar::Below(_) => Spread::of(self.of(row, subject).filter_map(Sample::value)),
         }
     }

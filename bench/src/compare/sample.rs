@@ -42,6 +42,16 @@ impl Sample {
         }
     }
 
+    /// CPU time of the server per counted thing in ns.
+    pub(crate) fn server_cpu(&self) -> Option<f64> {
+        self.result.as_ref().ok()?.server_cpu_ns
+    }
+
+    /// CPU time of the generator per counted thing in ns.
+    pub(crate) fn generator_cpu(&self) -> Option<f64> {
+        self.result.as_ref().ok()?.generator_cpu_ns
+    }
+
     /// As kept beside the results.
     pub(crate) fn line(&self) -> Value {
         let (transport, serializer) = self.row.transport(self.server);

@@ -27,38 +27,27 @@ pub(crate) fn run(
     server: Option<u32>,
 ) -> Result<Outcome, Fault> {
     let mut session = Session::join(target)?;
-    let mut publisher = Session::join(target)?;
     let subscription = session.subscribe(STORED, "prefix")?;
-    for counter in 0..2 * limit {
-        let payload = stamp::payload(
-            Stamp {
-                publisher: 0,
-                counter,
-            }
-            .word(),
-        );
-        publisher.publish(&format!("{STORED}page"), &String::from_utf8_lossy(&payload))?;
-    }
+    fill(target, 2 * limit)?;
     check_newest(&mut session, subscription, limit, 2 * limit)?;
 
+    let query = |request: u64| {
+        let query = json!([48, request, {}, GET_EVENTS, [subscription, limit]]);
+        let mut frame = Vec::new();
+        wire::push_frame(
+            target.wire,
+            &target.wire.format.encode(&query),
+            MASK,
+            &mut frame,
+        );
+        frame
+    };
     let mut stopwatch = Stopwatch::start(timing, server);
-    let mut asked = 0;
-    let mut answered = 0;
-    let mut reference = None;
-    let mut frame = Vec::new();
+    let (mut asked, mut answered, mut reference) = (0, 0, None);
     loop {
         let phase = stopwatch.tick(answered);
         while phase == Phase::Running && asked < answered + WINDOW {
-            let request = FIRST_REQUEST + asked;
-            let query = json!([48, request, {}, GET_EVENTS, [subscription, limit]]);
-            frame.clear();
-            wire::push_frame(
-                target.wire,
-                &target.wire.format.encode(&query),
-                MASK,
-                &mut frame,
-            );
-            session.send_framed(&frame)?;
+            session.send_framed(&query(FIRST_REQUEST + asked))?;
             asked += 1;
         }
         if asked == answered {
@@ -66,12 +55,27 @@ pub(crate) fn run(
         }
         let message = session.message()?;
         // What the publisher sent before still arrives as events.
-        if message_type(target.wire, message) == Some(36) {
-            continue;
+        if message_type(target.wire, message) != Some(36) {
+            compare(target.wire, message, &mut reference)?;
+            answered += 1;
         }
-        compare(target.wire, message, &mut reference)?;
-        answered += 1;
     }
+}
+
+/// Publishes `count` events one by one.
+fn fill(target: &Target, count: u64) -> Result<(), Fault> {
+    let mut session = Session::join(target)?;
+    for counter in 0..count {
+        let payload = stamp::payload(
+            Stamp {
+                publisher: 0,
+                counter,
+            }
+            .word(),
+        );
+        session.publish(&format!("{STORED}page"), &String::from_utf8_lossy(&payload))?;
+    }
+    session.leave()
 }
 
 /// The newest `limit` events are the last of `published`, newest first.

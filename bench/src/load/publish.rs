@@ -84,57 +84,50 @@ pub(crate) fn run<D: Dialect>(
     Ok((stopwatch.outcome(), driver.sent()))
 }
 
+impl Publisher {
+    fn new((socket, template): (Socket, Template)) -> Self {
+        Self {
+            socket,
+            template,
+            sent: 0,
+            confirmed: 0,
+            ledger: Ledger::default(),
+        }
+    }
+}
+
 impl<D: Dialect> Driver<D> {
     fn set_up(dialect: D, stage: Stage) -> Result<Self, Fault> {
-        let poller = Poller::new()?;
-        let Stage {
-            publishers,
-            receivers,
-            topics,
-            acknowledged,
-            window,
-        } = stage;
-        let publishers: Vec<_> = publishers
-            .into_iter()
-            .map(|(socket, template)| Publisher {
-                socket,
-                template,
-                sent: 0,
-                confirmed: 0,
-                ledger: Ledger::default(),
-            })
-            .collect();
-        let expectation = |index, topic| Expectation::new(index, publishers.len(), topic, topics);
+        let senders = stage.publishers.len();
+        let publishers: Vec<_> = stage.publishers.into_iter().map(Publisher::new).collect();
+        let receivers = stage.receivers.into_iter().enumerate();
         let receivers: Vec<_> = receivers
-            .into_iter()
-            .enumerate()
             .map(|(index, (socket, topic))| {
-                let expectation = expectation(index, topic);
+                let expectation = Expectation::new(index, senders, topic, stage.topics);
                 Receiver {
                     socket,
                     expectation,
                 }
             })
             .collect();
-        let sockets = publishers.iter().map(|publisher| &publisher.socket);
+        let poller = Poller::new()?;
+        let sockets = publishers.iter().map(|one| &one.socket);
         for (token, socket) in sockets
             .chain(receivers.iter().map(|one| &one.socket))
             .enumerate()
         {
             poller.watch(socket, token)?;
         }
-        let input = vec![0; READ];
-        let (received, answered) = (0, 0);
         Ok(Self {
             dialect,
             poller,
             publishers,
             receivers,
-            acknowledged,
-            window,
-            input,
-            received,
-            answered,
+            acknowledged: stage.acknowledged,
+            window: stage.window,
+            input: vec![0; READ],
+            received: 0,
+            answered: 0,
         })
     }
 

@@ -61,18 +61,7 @@ pub(crate) fn run(
         driver.call()?;
         driver.turn(&mut ready)?;
     }
-    let begun = Instant::now();
-    while driver.ledger.answered() < driver.sent {
-        if begun.elapsed() > PATIENCE {
-            let (missing, seconds) = (driver.sent - driver.ledger.answered(), PATIENCE.as_secs());
-            return Err(Fault::Missing {
-                what: "results",
-                missing,
-                seconds,
-            });
-        }
-        driver.turn(&mut ready)?;
-    }
+    driver.drain(&mut ready)?;
     Ok(stopwatch.outcome())
 }
 
@@ -87,6 +76,23 @@ impl Driver {
         self.sent += count;
         let flushed = self.caller.send(batch)?;
         follow(&self.poller, flushed, &self.caller, CALLER)
+    }
+
+    /// Waits until every call has its result.
+    fn drain(&mut self, ready: &mut Vec<Ready>) -> Result<(), Fault> {
+        let begun = Instant::now();
+        while self.ledger.answered() < self.sent {
+            if begun.elapsed() > PATIENCE {
+                let (missing, seconds) = (self.sent - self.ledger.answered(), PATIENCE.as_secs());
+                return Err(Fault::Missing {
+                    what: "results",
+                    missing,
+                    seconds,
+                });
+            }
+            self.turn(ready)?;
+        }
+        Ok(())
     }
 
     fn turn(&mut self, ready: &mut Vec<Ready>) -> Result<(), Fault> {
