@@ -16,14 +16,13 @@ fn what_the_tour_publishes_is_there_after_the_kill() {
         node::config(ports, realms, &node::anonymous())
     });
     let url = node.ws();
-    let mut published = publications(
-        &foreign::python("examples/tour/publish.py", &[&url]).says(),
-        3,
-    );
-    published.extend(publications(
-        &foreign::node("examples/tour/publish.js", &[&url]).says(),
-        3,
-    ));
+    let python = foreign::python("examples/tour/publish.py", &[&url]).says();
+    let javascript = foreign::node("examples/tour/publish.js", &[&url]).says();
+    let published = ids(&(python + &javascript), |line| {
+        line.strip_prefix("published ")?
+            .split_once(" as ")
+            .map(|(_, id)| id)
+    });
     let newest_first: Vec<String> = published.into_iter().rev().collect();
     assert_eq!(newest_first.len(), 6, "three from each program");
 
@@ -34,16 +33,17 @@ fn what_the_tour_publishes_is_there_after_the_kill() {
         }
         let python = foreign::python("examples/tour/ask.py", &[&url]).says();
         let javascript = foreign::node("examples/tour/ask.js", &[&url]).says();
-        assert_eq!(publications(&python, 1), newest_first, "{python}");
-        assert_eq!(publications(&javascript, 1), newest_first, "{javascript}");
+        for answer in [python, javascript] {
+            let asked = ids(&answer, |line| {
+                let (time, rest) = line.split_once(' ')?;
+                time.ends_with('Z').then(|| rest.split(' ').next())?
+            });
+            assert_eq!(asked, newest_first, "{answer}");
+        }
     }
 }
 
-/// The word at `place` of every line that has an ID there; other lines are the library's own.
-fn publications(said: &str, place: usize) -> Vec<String> {
-    said.lines()
-        .filter_map(|line| line.split_whitespace().nth(place))
-        .filter(|word| word.parse::<u64>().is_ok())
-        .map(str::to_owned)
-        .collect()
+/// What `id` finds in the lines; other lines are the library's own.
+fn ids<'a>(said: &'a str, id: impl Fn(&'a str) -> Option<&'a str>) -> Vec<String> {
+    said.lines().filter_map(id).map(str::to_owned).collect()
 }
