@@ -1,1 +1,48 @@
-//! contract
+//! What every engine must do, as checks. An engine's own tests call [`run`], and [`outlives`] if
+//! its events outlive the process; the checks themselves stand in the modules below.
+
+pub(crate) mod desk; //    a realm in small: gives sequences and times, publishes, asks
+mod queries; // every keyword, the spec's example, paging
+mod model; //   random questions against a naive answer
+mod limits; //  retention by count, floors
+mod lives; //   what must be the same after a restart
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::filter::Filter;
+use crate::store::EventStore;
+
+/// Opens a store that is new each time, with these filters and this store-wide limit.
+pub(crate) type Open<'a> = &'a dyn Fn(&[Filter], Option<u64>) -> Arc<dyn EventStore>;
+
+/// Opens the store in a folder, which was closed or dropped before.
+pub(crate) type Reopen<'a> = &'a dyn Fn(&Path, &[Filter], Option<u64>) -> Arc<dyn EventStore>;
+
+/// Everything that holds of a store in one life.
+pub(crate) fn run(open: Open<'_>) {
+    queries::the_example_of_the_specification(open);
+    queries::every_keyword_means_what_the_specification_says(open);
+    queries::a_publication_counts_only_in_its_history_and_for_those_who_may_see_it(open);
+    queries::pages_that_follow_one_another_miss_nothing(open);
+    queries::a_page_ends_for_one_of_four_reasons(open);
+    queries::events_are_read_as_they_were_stored(open);
+    queries::what_is_pending_is_shown_once(open);
+    queries::events_out_of_order_are_refused(open);
+    queries::a_subscription_has_a_history_where_a_filter_covers_it(open);
+    queries::a_subscription_is_found_by_its_id(open);
+    model::random_questions_have_the_naive_answer(open);
+    limits::a_filter_keeps_its_newest_events(open);
+    limits::sequences_that_were_dropped_are_refused_and_later_ones_are_not(open);
+    limits::pending_events_count_towards_the_limit(open);
+}
+
+/// Everything that holds over several lives of a store.
+pub(crate) fn outlives(reopen: Reopen<'_>) {
+    lives::a_history_is_the_same_after_a_restart(reopen);
+    lives::sequences_are_never_given_out_twice(reopen);
+    lives::subscriptions_keep_their_ids(reopen);
+    lives::a_raised_limit_does_not_revive_what_was_dropped(reopen);
+    lives::a_filter_that_returns_has_its_old_events_and_none_from_between(reopen);
+    lives::a_closed_store_takes_nothing_more(reopen);
+}

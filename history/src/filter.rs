@@ -4,14 +4,18 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytestring::ByteString;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
+use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::{MatchPolicy, covers};
 use rewamp_wamp::uri_map::UriMap;
 use smallvec::SmallVec;
+
+use crate::subscription::StoreKey;
 
 /// A history that is kept, as configured: `event-history[]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,11 +43,6 @@ impl FilterId {
     pub const fn get(self) -> u32 {
         self.0
     }
-
-    /// A place in a table with one for each filter.
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
-    }
 }
 
 impl fmt::Debug for FilterId {
@@ -58,6 +57,7 @@ pub struct StoredTopic {
     name: ByteString,
     filters: SmallVec<[FilterId; 4]>,
     place: AtomicU64,
+    subscription: OnceLock<SubscriptionId>,
 }
 
 impl StoredTopic {
@@ -66,6 +66,7 @@ impl StoredTopic {
             name,
             filters,
             place: AtomicU64::new(0),
+            subscription: OnceLock::new(),
         }
     }
 
@@ -84,6 +85,13 @@ impl StoredTopic {
     /// its own note from that of another store.
     pub(crate) fn place(&self) -> u64 {
         self.place.load(Ordering::Relaxed)
+    }
+
+    /// The ID of its exact subscription, computed once.
+    pub(crate) fn subscription(&self, key: &StoreKey) -> SubscriptionId {
+        *self
+            .subscription
+            .get_or_init(|| key.subscription(&self.name, MatchPolicy::Exact))
     }
 
     /// See [`Self::place`].

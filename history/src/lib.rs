@@ -15,8 +15,8 @@ mod error; //        what can go wrong
 mod topics; //       topics by pattern in sorted names
 mod page; //         how a question is answered, the same for every engine
 mod engine; //       memory, sled
-#[doc(hidden)]
-pub mod contract; // what every engine must do, as checks
+#[cfg(test)]
+mod contract; //     what every engine must do, as checks
 
 pub use error::{AppendError, OpenError, Position, QueryError, StoreError};
 pub use event::{Event, EventRef, Identity, IdentityRef, PayloadRef, Sequence, Timestamp};

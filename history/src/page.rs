@@ -54,11 +54,11 @@ impl Reach {
         }
     }
 
-    fn from_sequence(&mut self, sequence: Sequence) {
+    fn begin_at(&mut self, sequence: Sequence) {
         self.first = self.first.max(sequence);
     }
 
-    fn until_sequence(&mut self, sequence: Sequence) {
+    fn end_at(&mut self, sequence: Sequence) {
         self.last = self.last.min(sequence);
     }
 }
@@ -127,10 +127,11 @@ pub(crate) fn read(
     pending: &[&[Arc<Event>]],
     visit: Visit<'_>,
 ) -> Result<PageEnd, QueryError> {
-    let history = History::new(committed, &query.scope, &query.viewer, pending)?;
+    let scope = &query.scope;
+    let history = History::new(committed, scope, &query.viewer, pending)?;
     let reach = history.reach(query)?;
     let target = match &query.topic {
-        Some(topic) if history.target.holds(topic) => Target::Topic(topic),
+        Some(topic) if matches(&scope.uri, scope.match_policy, topic) => Target::Topic(topic),
         Some(_) => return Ok(NOTHING),
         None => history.target,
     };
@@ -277,24 +278,24 @@ impl<'a, C: Committed> History<'a, C> {
             if from <= self.floor || from > self.committed.reserved() {
                 return Err(self.no_such_publication());
             }
-            reach.from_sequence(from);
+            reach.begin_at(from);
         }
         let until = [sequence.until, sequence.before.map(Sequence::previous)];
         until
             .into_iter()
             .flatten()
-            .for_each(|until| reach.until_sequence(until));
+            .for_each(|until| reach.end_at(until));
         if let Some(publication) = publication.from {
-            reach.from_sequence(self.find(publication)?);
+            reach.begin_at(self.find(publication)?);
         }
         if let Some(publication) = publication.after {
-            reach.from_sequence(self.find(publication)?.next());
+            reach.begin_at(self.find(publication)?.next());
         }
         if let Some(publication) = publication.before {
-            reach.until_sequence(self.find(publication)?.previous());
+            reach.end_at(self.find(publication)?.previous());
         }
         if let Some(publication) = publication.until {
-            reach.until_sequence(self.find(publication)?);
+            reach.end_at(self.find(publication)?);
         }
         Ok(reach)
     }
@@ -376,8 +377,8 @@ impl<'a, C: Committed> History<'a, C> {
         visit: Visit<'_>,
     ) -> Result<(), StoreError> {
         let mut committed = *reach;
-        committed.from_sequence(self.floor.next());
-        committed.until_sequence(self.newest);
+        committed.begin_at(self.floor.next());
+        committed.end_at(self.newest);
         let mut broken = false;
         let mut watched = |event: &EventRef<'_>| {
             let flow = visit(event);

@@ -11,6 +11,7 @@ use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::MatchPolicy;
 
 use crate::engine::memory::Memory;
+use crate::engine::sled::Sled;
 use crate::error::{AppendError, OpenError, Position, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, Filter, FilterId, StoredTopic};
@@ -146,11 +147,10 @@ pub enum Engine {
 pub fn open(config: StoreConfig) -> Result<Arc<dyn EventStore>, OpenError> {
     match &config.engine {
         Engine::Memory => Ok(Arc::new(Memory::begin(config)?)),
-        Engine::Sled { path } => Err(OpenError::Io {
-            what: "cannot open yet",
-            path: path.clone(),
-            source: std::io::ErrorKind::Unsupported.into(),
-        }),
+        Engine::Sled { path } => {
+            let path = path.clone();
+            Ok(Arc::new(Sled::open(&path, config)?))
+        }
     }
 }
 

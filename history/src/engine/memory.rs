@@ -279,3 +279,6 @@ impl Committed for Moment<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

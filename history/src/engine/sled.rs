@@ -1,1 +1,326 @@
-//! The sled engine.
+//! The sled engine: events in segments below one folder. The newest segment grows in a sled
+//! database, one durable transaction a commit; when it is full the next takes its place, and a
+//! thread of the store's own seals it: its events go, densely packed and indexed, into one file
+//! that never changes. `maxsize` holds by dropping the oldest files. See `FORMAT.md`.
+
+mod fields; //   little-endian fields, and the envelope around small files
+mod disk; //     the file operations
+mod head; //     who a store is, and how a segment begins
+mod catalog; //  the `store` file: filters, floors, losses
+mod mark; //     the `mark` file: how far sequences are given out
+mod patterns; // the `patterns` file: subscriptions by ID
+mod block; //    events, packed
+mod piece; //    large blocks, in pieces
+mod index; //    where events are, in memory
+mod pages; //    where events are, on disk
+mod bloom; //    where publications are not
+mod cursor; //   lists read as one
+mod segment; //  blocks and the index over them
+mod active; //   the sled database that grows
+mod sealed; //   the file that does not
+mod seal; //     from the one to the other
+mod scan; //     blocks found without either's help
+mod shared; //   what the following share
+mod writer; //   append
+mod keeper; //   the thread that prepares, seals and drops
+mod moment; //   read
+mod recover; //  open
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytestring::ByteString;
+use parking_lot::Mutex;
+use rewamp_wamp::id::SubscriptionId;
+use rewamp_wamp::uri::MatchPolicy;
+
+use self::disk::Disk;
+use self::head::Head;
+use self::keeper::Keeper;
+use self::moment::Moment;
+use self::patterns::Patterns;
+use self::recover::{Recovered, recover};
+use self::segment::{Segment, store_error};
+use self::shared::{Shared, Sizes};
+use self::writer::Writer;
+use crate::error::{AppendError, OpenError, QueryError, StoreError};
+use crate::event::{Event, EventRef, Sequence};
+use crate::filter::{ConfiguredFilter, Filter, FilterId, StoredTopic};
+use crate::page;
+use crate::query::{PageEnd, Query, Scope, Viewer};
+use crate::store::{
+    Appended, EventStore, Lost, MIN_SLED_MAXSIZE, Opened, RESERVATION, Span, StoreConfig, Usage,
+};
+
+/// The sled engine.
+#[derive(Debug)]
+pub(crate) struct Sled {
+    opened: Opened,
+    shared: Arc<Shared>,
+    writer: Mutex<Writer>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+    /// The lock on the folder goes with the store.
+    _lock: std::fs::File,
+}
+
+impl Sled {
+    /// Opens or begins the store in a folder.
+    pub(crate) fn open(path: &Path, config: StoreConfig) -> Result<Self, OpenError> {
+        Self::open_on(Disk::default(), path, config)
+    }
+
+    fn open_on(disk: Disk, path: &Path, config: StoreConfig) -> Result<Self, OpenError> {
+        if config.maxsize < MIN_SLED_MAXSIZE {
+            let maxsize = config.maxsize;
+            return Err(OpenError::TooSmall {
+                maxsize,
+                least: MIN_SLED_MAXSIZE,
+            });
+        }
+        let found = recover(&disk, path, &config.realm)?;
+        let Recovered {
+            mut catalog,
+            mut mark,
+            segments,
+            ..
+        } = found;
+        let before = catalog.clone();
+        raise_limit_floors(&mut catalog, &segments);
+        let default = config.limit;
+        let filters = config.filters.into_iter().map(|filter| {
+            let limit = filter.limit.or(default);
+            Filter { limit, ..filter }
+        });
+        let filters = catalog.configure(filters.collect());
+        let mut lost_now = Vec::new();
+        for (hole, why) in &found.holes {
+            if catalog.note_lost(hole.from, hole.to, why) {
+                lost_now.push(*hole);
+            }
+        }
+        if catalog != before || !catalog::Catalog::path(path).exists() {
+            catalog.write(&disk, path)?;
+        }
+        let reserved = Sequence::new(found.next_sequence.get().saturating_add(RESERVATION));
+        let marked = mark.now();
+        mark.set(mark::Marked {
+            reserved: reserved.max(marked.reserved),
+            last_time: found.last_time,
+            clean: Sequence::ZERO,
+            ..marked
+        })?;
+        let patterns = Patterns::open(&disk, path, &catalog.origin.key)?;
+        let head = Head {
+            origin: catalog.origin.clone(),
+            filters,
+        };
+        let opened = Opened {
+            incarnation: catalog.origin.incarnation,
+            next_sequence: found.next_sequence,
+            reserved,
+            last_time: found.last_time,
+            events: segments
+                .iter()
+                .map(|segment| u64::from(segment.events()))
+                .sum(),
+            bytes: disk.size(path),
+            recovered: found.recovered,
+            lost: catalog.lost.clone(),
+            set_aside: found.set_aside,
+            path: Some(path.to_owned()),
+        };
+        let newest = segments.iter().rev().find_map(|segment| segment.last());
+        let newest = newest.map_or(Sequence::ZERO, |(newest, _)| newest);
+        let newest = newest.max(marked.acknowledged);
+        let writer = Writer::new(newest, found.last_time);
+        let sizes = Sizes::of(config.maxsize);
+        let shared = Arc::new(Shared::new(
+            disk,
+            path.to_owned(),
+            sizes,
+            config.sync,
+            head,
+            catalog,
+            mark,
+            patterns,
+            segments,
+        ));
+        let keeper = Keeper::start(Arc::clone(&shared), found.next_generation);
+        let keeper = keeper.map_err(|source| OpenError::Io {
+            what: "cannot start a thread for",
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            opened,
+            shared,
+            writer: Mutex::new(writer),
+            keeper: Mutex::new(Some(keeper)),
+            _lock: found.lock,
+        })
+    }
+
+    fn stop_keeper(&self) {
+        let Some(keeper) = self.keeper.lock().take() else {
+            return;
+        };
+        self.shared.keeping.lock().closing = true;
+        self.shared.changed.notify_all();
+        if keeper.join().is_err() {
+            log::error!("the keeper of a history panicked");
+        }
+    }
+}
+
+/// What the limits of the last life dropped stays dropped, whatever the limits are now.
+fn raise_limit_floors(catalog: &mut catalog::Catalog, segments: &[Arc<Segment>]) {
+    let limits: Vec<(FilterId, Option<u64>)> = catalog
+        .filters
+        .iter()
+        .map(|known| (known.id, known.filter.limit))
+        .collect();
+    for (filter, limit) in limits {
+        // A block that cannot be read costs a limit its memory, nothing else.
+        if let Ok(Some(floor)) = shared::limit_floor(segments, filter, limit, 0) {
+            catalog.raise_floor(filter, floor);
+        }
+    }
+}
+
+impl Drop for Sled {
+    fn drop(&mut self) {
+        self.stop_keeper();
+    }
+}
+
+impl EventStore for Sled {
+    fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    fn filters(&self) -> &[ConfiguredFilter] {
+        self.shared.filters.configured()
+    }
+
+    fn topic(&self, topic: &str) -> Option<Arc<StoredTopic>> {
+        self.shared.filters.topic(topic)
+    }
+
+    fn covering(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId> {
+        self.shared.filters.covering(uri, match_policy)
+    }
+
+    fn subscription_id(&self, uri: &str, match_policy: MatchPolicy) -> SubscriptionId {
+        self.shared.head.origin.key.subscription(uri, match_policy)
+    }
+
+    fn find_subscription(&self, id: SubscriptionId) -> Option<(ByteString, MatchPolicy)> {
+        let key = &self.shared.head.origin.key;
+        let filters = self.filters().iter().map(|configured| &configured.filter);
+        for filter in filters {
+            if key.subscription(&filter.uri, filter.match_policy) == id {
+                return Some((filter.uri.clone(), filter.match_policy));
+            }
+        }
+        if let Some(found) = self.shared.patterns.lock().find(id) {
+            return Some(found);
+        }
+        for segment in self.shared.segments().iter().rev() {
+            match segment.subscribed_topic(id) {
+                Ok(Some(topic)) => return Some((topic, MatchPolicy::Exact)),
+                Ok(None) => {}
+                Err(fault) => {
+                    log::warn!("{}", store_error("cannot read", &segment.path, fault));
+                }
+            }
+        }
+        None
+    }
+
+    fn remember_pattern(&self, uri: &str, match_policy: MatchPolicy) {
+        let id = self.subscription_id(uri, match_policy);
+        self.shared.patterns.lock().remember(id, uri, match_policy);
+    }
+
+    fn reserve(&self, end: Sequence) -> Result<Sequence, StoreError> {
+        let mut mark = self.shared.mark.lock();
+        let now = mark.now();
+        if end > now.reserved {
+            mark.set(mark::Marked {
+                reserved: end,
+                ..now
+            })?;
+        }
+        Ok(mark.now().reserved)
+    }
+
+    fn append(&self, events: &[Arc<Event>]) -> Result<Appended, AppendError> {
+        self.writer.lock().append(&self.shared, events)
+    }
+
+    fn commit_bytes(&self) -> u64 {
+        self.shared.sizes.commit()
+    }
+
+    fn read(
+        &self,
+        query: &Query,
+        pending: &[&[Arc<Event>]],
+        visit: &mut dyn FnMut(&EventRef<'_>) -> ControlFlow<()>,
+    ) -> Result<PageEnd, QueryError> {
+        page::read(&Moment::now(&self.shared), query, pending, visit)
+    }
+
+    fn span(
+        &self,
+        scope: &Scope,
+        viewer: &Viewer,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<Span, StoreError> {
+        page::span(&Moment::now(&self.shared), scope, viewer, pending)
+    }
+
+    fn usage(&self) -> Usage {
+        let segments = self.shared.segments();
+        let kept = |filter: &ConfiguredFilter| {
+            let counts = segments
+                .iter()
+                .map(|segment| u64::from(segment.filter(filter.id).0));
+            let count: u64 = counts.sum();
+            (
+                filter.id,
+                filter.filter.limit.map_or(count, |limit| count.min(limit)),
+            )
+        };
+        let active = self.shared.keeping.lock().active.clone();
+        Usage {
+            events: segments
+                .iter()
+                .map(|segment| u64::from(segment.events()))
+                .sum(),
+            bytes: self.shared.used(active.as_ref()),
+            segments: segments.len() as u64,
+            filters: self.filters().iter().map(kept).collect(),
+        }
+    }
+
+    fn lost(&self) -> Vec<Lost> {
+        self.shared.catalog.lock().lost.clone()
+    }
+
+    fn close(&self, next: Sequence) -> Result<(), StoreError> {
+        self.writer.lock().close(&self.shared)?;
+        self.stop_keeper();
+        self.shared.patterns.lock().save(true)?;
+        let mut mark = self.shared.mark.lock();
+        let now = mark.now();
+        let next = next.max(now.acknowledged.next());
+        mark.set(mark::Marked { clean: next, ..now })?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use hashbrown::HashMap;
 use rewamp_wamp::id::{PublicationId, SubscriptionId};
-use rewamp_wamp::uri::{MatchPolicy, matches};
+use rewamp_wamp::uri::matches;
 
 use crate::event::{Event, Sequence};
 use crate::filter::FilterId;
@@ -181,7 +181,7 @@ impl Shelf {
             return;
         }
         let name = event.topic.name();
-        let subscription = key.subscription(name, MatchPolicy::Exact);
+        let subscription = event.topic.subscription(key);
         self.subscriptions.insert(subscription, name.clone());
         let topic = Topic {
             events: Queue::from([Arc::clone(event)]),

@@ -1,0 +1,269 @@
+//! The `store` file: who the store is, every filter that it has ever known with what it has
+//! dropped, and what was lost. Rewritten as a whole, seldom: when the configuration changes, when
+//! a segment is dropped, when something is found missing.
+
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, Done};
+use super::fields::{
+    Unsound, open_envelope, put_text, put_u32, put_u64, seal_envelope, take_text, take_u8,
+    take_u32, take_u64,
+};
+use super::head::{Origin, put_filter, take_filter};
+use crate::event::Sequence;
+use crate::filter::{ConfiguredFilter, Filter, FilterId};
+use crate::store::Lost;
+
+const MAGIC: [u8; 8] = *b"RWMPSTOR";
+
+/// Runs of lost sequences that are kept; beyond that, neighbours become one.
+const MAX_LOST: usize = 256;
+
+/// What the `store` file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Catalog {
+    pub(super) origin: Origin,
+    pub(super) filters: Vec<Known>,
+    pub(super) lost: Vec<Lost>,
+}
+
+/// A filter that is configured, or was once and may have events left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) id: FilterId,
+    /// With the limit of the last start.
+    pub(super) filter: Filter,
+    /// The newest event that it has dropped: everything up to it is gone from its history.
+    pub(super) floor: Sequence,
+    /// Whether it is configured now.
+    pub(super) configured: bool,
+}
+
+impl Catalog {
+    pub(super) fn begin(origin: Origin) -> Self {
+        Self {
+            origin,
+            filters: Vec::new(),
+            lost: Vec::new(),
+        }
+    }
+
+    pub(super) fn path(folder: &Path) -> PathBuf {
+        folder.join("store")
+    }
+
+    /// The catalog in `folder`: `Ok(None)` if there is none.
+    pub(super) fn read(disk: &Disk, folder: &Path) -> Done<Option<Result<Self, Unsound>>> {
+        let bytes = disk.read(&Self::path(folder))?;
+        Ok(bytes.map(|bytes| {
+            let mut body = open_envelope(MAGIC, &bytes)?;
+            Self::take(&mut body).ok_or(Unsound::Damaged)
+        }))
+    }
+
+    /// Replaces the file, durably.
+    pub(super) fn write(&self, disk: &Disk, folder: &Path) -> Done {
+        disk.replace(&Self::path(folder), &self.encode())
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        self.origin.put(&mut body);
+        put_u32(&mut body, self.filters.len() as u32);
+        for known in &self.filters {
+            put_u32(&mut body, known.id.get());
+            put_filter(&mut body, &known.filter);
+            // No limit is the largest number: nobody keeps as many events.
+            put_u64(&mut body, known.filter.limit.unwrap_or(u64::MAX));
+            put_u64(&mut body, known.floor.get());
+            body.push(u8::from(known.configured));
+        }
+        put_u32(&mut body, self.lost.len() as u32);
+        for lost in &self.lost {
+            put_u64(&mut body, lost.from.get());
+            put_u64(&mut body, lost.to.get());
+            put_text(&mut body, &lost.why);
+        }
+        seal_envelope(MAGIC, &body)
+    }
+
+    fn take(rest: &mut &[u8]) -> Option<Self> {
+        let mut catalog = Self::begin(Origin::take(rest)?);
+        for _ in 0..take_u32(rest)? {
+            let id = FilterId::new(take_u32(rest)?);
+            let filter = take_filter(rest)?;
+            let limit = take_u64(rest)?;
+            catalog.filters.push(Known {
+                id,
+                filter: Filter {
+                    limit: (limit != u64::MAX).then_some(limit),
+                    ..filter
+                },
+                floor: Sequence::new(take_u64(rest)?),
+                configured: take_u8(rest)? != 0,
+            });
+        }
+        for _ in 0..take_u32(rest)? {
+            catalog.lost.push(Lost {
+                from: Sequence::new(take_u64(rest)?),
+                to: Sequence::new(take_u64(rest)?),
+                why: take_text(rest)?.to_owned(),
+            });
+        }
+        Some(catalog)
+    }
+
+    /// Takes the configured filters over: those known keep their IDs, new ones get the next.
+    /// Returns them in configured order. Of equal ones the first counts.
+    pub(super) fn configure(&mut self, filters: Vec<Filter>) -> Vec<ConfiguredFilter> {
+        self.filters
+            .iter_mut()
+            .for_each(|known| known.configured = false);
+        let mut configured: Vec<ConfiguredFilter> = Vec::with_capacity(filters.len());
+        for filter in filters {
+            let same = |known: &&mut Known| {
+                known.filter.match_policy == filter.match_policy && known.filter.uri == filter.uri
+            };
+            let id = match self.filters.iter_mut().find(same) {
+                Some(known) if known.configured => continue,
+                Some(known) => {
+                    known.configured = true;
+                    known.filter.limit = filter.limit;
+                    known.id
+                }
+                None => {
+                    let next = self.filters.iter().map(|known| known.id.get() + 1).max();
+                    let id = FilterId::new(next.unwrap_or(0));
+                    let floor = Sequence::ZERO;
+                    let filter = filter.clone();
+                    self.filters.push(Known {
+                        id,
+                        filter,
+                        floor,
+                        configured: true,
+                    });
+                    id
+                }
+            };
+            configured.push(ConfiguredFilter { id, filter });
+        }
+        configured
+    }
+
+    pub(super) fn floor(&self, filter: FilterId) -> Sequence {
+        self.known(filter)
+            .map_or(Sequence::ZERO, |known| known.floor)
+    }
+
+    pub(super) fn known(&self, filter: FilterId) -> Option<&Known> {
+        self.filters.iter().find(|known| known.id == filter)
+    }
+
+    /// Events up to `dropped` are gone from the filter's history.
+    pub(super) fn raise_floor(&mut self, filter: FilterId, dropped: Sequence) {
+        if let Some(known) = self.filters.iter_mut().find(|known| known.id == filter) {
+            known.floor = known.floor.max(dropped);
+        }
+    }
+
+    /// Notes that events from `from` to `to` may be missing; says whether that is news.
+    pub(super) fn note_lost(&mut self, from: Sequence, to: Sequence, why: &str) -> bool {
+        if from > to
+            || self
+                .lost
+                .iter()
+                .any(|lost| lost.from <= from && to <= lost.to)
+        {
+            return false;
+        }
+        self.lost.push(Lost {
+            from,
+            to,
+            why: why.to_owned(),
+        });
+        self.lost.sort_by_key(|lost| lost.from);
+        if self.lost.len() > MAX_LOST {
+            self.join_closest();
+        }
+        true
+    }
+
+    fn join_closest(&mut self) {
+        let gap = |pair: &[Lost]| match pair {
+            [one, other] => other.from.get().saturating_sub(one.to.get()),
+            _ => u64::MAX,
+        };
+        let pairs = self.lost.windows(2).enumerate();
+        let closest = pairs.min_by_key(|(_, pair)| gap(pair)).map(|(at, _)| at);
+        if let Some(at) = closest
+            && at + 1 < self.lost.len()
+        {
+            let joined = self.lost.remove(at + 1);
+            if let Some(lost) = self.lost.get_mut(at) {
+                lost.to = lost.to.max(joined.to);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rewamp_wamp::uri::MatchPolicy;
+
+    fn filter(uri: &str, limit: Option<u64>) -> Filter {
+        Filter {
+            uri: uri.into(),
+            match_policy: MatchPolicy::Prefix,
+            limit,
+        }
+    }
+
+    fn numbers(configured: &[ConfiguredFilter]) -> Vec<u32> {
+        configured.iter().map(|filter| filter.id.get()).collect()
+    }
+
+    #[test]
+    fn a_catalog_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut catalog = Catalog::begin(Origin::draw("realm1").unwrap());
+        catalog.configure(vec![filter("com.", Some(5)), filter("net.", None)]);
+        catalog.raise_floor(FilterId::new(1), Sequence::new(77));
+        catalog.note_lost(Sequence::new(3), Sequence::new(9), "flipped");
+        catalog.write(&Disk::default(), folder.path()).unwrap();
+        assert_eq!(
+            Catalog::read(&Disk::default(), folder.path()).unwrap(),
+            Some(Ok(catalog))
+        );
+    }
+
+    #[test]
+    fn a_filter_keeps_its_id_over_configurations_that_do_without_it() {
+        let mut catalog = Catalog::begin(Origin::draw("realm1").unwrap());
+        let first = catalog.configure(vec![filter("a", None), filter("b", None)]);
+        assert_eq!(numbers(&first), [0, 1]);
+        let second = catalog.configure(vec![filter("c", None), filter("b", Some(1))]);
+        assert_eq!(numbers(&second), [2, 1]);
+        assert!(!catalog.known(FilterId::new(0)).unwrap().configured);
+        let third = catalog.configure(vec![filter("a", None), filter("a", None)]);
+        assert_eq!(numbers(&third), [0]);
+    }
+
+    #[test]
+    fn lost_runs_are_noted_once_and_neighbours_join_when_there_are_too_many() {
+        let mut catalog = Catalog::begin(Origin::draw("realm1").unwrap());
+        let sequence = Sequence::new;
+        assert!(catalog.note_lost(sequence(1), sequence(5), "why"));
+        assert!(!catalog.note_lost(sequence(2), sequence(5), "why"));
+        assert!(!catalog.note_lost(sequence(7), sequence(6), "why"));
+        for number in 1..=1_000 {
+            catalog.note_lost(sequence(number * 100), sequence(number * 100 + 1), "why");
+        }
+        assert_eq!(catalog.lost.len(), MAX_LOST);
+        let covered = |number| {
+            let hit = |lost: &Lost| (lost.from.get()..=lost.to.get()).contains(&number);
+            catalog.lost.iter().any(hit)
+        };
+        assert!((1..=1_000).all(|number| covered(number * 100)));
+    }
+}

@@ -1,0 +1,229 @@
+//! The file operations of a store, in one place, so that each has an error that names the file
+//! and so that a test can let the k-th fail. sled's own operations cannot be reached from here.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{OpenError, StoreError};
+
+/// The file system, or in tests one that fails.
+#[derive(Clone, Default)]
+pub(super) struct Disk {
+    /// Asked before each operation that changes something.
+    fault: Option<Arc<Fault>>,
+}
+
+type Fault = dyn Fn(&'static str) -> io::Result<()> + Send + Sync;
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.fault.is_some() {
+            "Disk(failing)"
+        } else {
+            "Disk"
+        })
+    }
+}
+
+/// An operation that failed.
+#[derive(Debug)]
+pub(super) struct DiskError {
+    pub(super) what: &'static str,
+    pub(super) path: PathBuf,
+    pub(super) source: io::Error,
+}
+
+impl From<DiskError> for OpenError {
+    fn from(DiskError { what, path, source }: DiskError) -> Self {
+        Self::Io { what, path, source }
+    }
+}
+
+impl From<DiskError> for StoreError {
+    fn from(DiskError { what, path, source }: DiskError) -> Self {
+        Self::Io {
+            what,
+            path,
+            reason: source.to_string(),
+            kind: source.kind(),
+        }
+    }
+}
+
+pub(super) type Done<T = ()> = Result<T, DiskError>;
+
+impl Disk {
+    /// A disk on which `fault` decides whether an operation fails.
+    #[cfg(test)]
+    pub(super) fn failing(
+        fault: impl Fn(&'static str) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            fault: Some(Arc::new(fault)),
+        }
+    }
+
+    fn run<T>(
+        &self,
+        what: &'static str,
+        path: &Path,
+        operation: impl FnOnce() -> io::Result<T>,
+    ) -> Done<T> {
+        let allowed = self.fault.as_ref().map_or(Ok(()), |fault| fault(what));
+        allowed
+            .and_then(|()| operation())
+            .map_err(|source| DiskError {
+                what,
+                path: path.to_owned(),
+                source,
+            })
+    }
+
+    /// Creates a folder and its parents where missing.
+    pub(super) fn create_folder(&self, path: &Path) -> Done {
+        self.run("cannot create", path, || fs::create_dir_all(path))
+    }
+
+    /// Makes what was created, renamed or removed in a folder durable.
+    pub(super) fn sync_folder(&self, path: &Path) -> Done {
+        self.run("cannot sync", path, || File::open(path)?.sync_all())
+    }
+
+    /// Makes a file's content durable.
+    pub(super) fn sync_file(&self, path: &Path) -> Done {
+        self.run("cannot sync", path, || File::open(path)?.sync_all())
+    }
+
+    /// Makes what was written through `file` durable.
+    pub(super) fn sync(&self, path: &Path, file: &File) -> Done {
+        self.run("cannot sync", path, || file.sync_data())
+    }
+
+    /// A new file to write, empty even if it was there.
+    pub(super) fn create(&self, path: &Path) -> Done<File> {
+        self.run("cannot create", path, || {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(path)
+        })
+    }
+
+    /// A file to read and to write, created where missing.
+    pub(super) fn open_or_create(&self, path: &Path) -> Done<File> {
+        self.run("cannot open", path, || {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)
+        })
+    }
+
+    /// A file to read.
+    pub(super) fn open(&self, path: &Path) -> Done<File> {
+        let source = File::open(path);
+        source.map_err(|source| DiskError {
+            what: "cannot open",
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// Appends to a file.
+    pub(super) fn write(&self, path: &Path, file: &mut File, bytes: &[u8]) -> Done {
+        self.run("cannot write", path, || file.write_all(bytes))
+    }
+
+    /// Overwrites a part of a file.
+    pub(super) fn write_at(&self, path: &Path, file: &File, bytes: &[u8], at: u64) -> Done {
+        self.run("cannot write", path, || file.write_all_at(bytes, at))
+    }
+
+    /// Puts a whole file in the place of another, durably: whoever opens it finds the old or the
+    /// new content.
+    pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Done {
+        let draft = path.with_extension("tmp");
+        let mut file = self.create(&draft)?;
+        self.write(&draft, &mut file, bytes)?;
+        self.sync(&draft, &file)?;
+        self.rename(&draft, path)
+    }
+
+    /// Renames within one folder, durably.
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> Done {
+        self.run("cannot rename", from, || fs::rename(from, to))?;
+        to.parent()
+            .map_or(Ok(()), |folder| self.sync_folder(folder))
+    }
+
+    /// Removes a file or a folder with all in it; none is fine.
+    pub(super) fn remove(&self, path: &Path) -> Done {
+        self.run("cannot remove", path, || {
+            let removed = match path.is_dir() {
+                true => fs::remove_dir_all(path),
+                false => fs::remove_file(path),
+            };
+            match removed {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                other => other,
+            }
+        })
+    }
+
+    /// The content of a file, or `None` if there is none.
+    pub(super) fn read(&self, path: &Path) -> Done<Option<Vec<u8>>> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(DiskError {
+                what: "cannot read",
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// The names in a folder that are text, sorted.
+    pub(super) fn list(&self, path: &Path) -> Done<Vec<String>> {
+        let names = || -> io::Result<Vec<String>> {
+            let entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+            let mut names: Vec<String> = entries
+                .iter()
+                .filter_map(|entry| entry.file_name().into_string().ok())
+                .collect();
+            names.sort_unstable();
+            Ok(names)
+        };
+        names().map_err(|source| DiskError {
+            what: "cannot list",
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// Bytes of a file, or of all in a folder and below; 0 without it. Whichever is larger of
+    /// length and space taken.
+    pub(super) fn size(&self, path: &Path) -> u64 {
+        use std::os::unix::fs::MetadataExt as _;
+        let Ok(metadata) = fs::symlink_metadata(path) else {
+            return 0;
+        };
+        if !metadata.is_dir() {
+            return metadata.len().max(metadata.blocks() * 512);
+        }
+        let Ok(entries) = fs::read_dir(path) else {
+            return 0;
+        };
+        entries
+            .flatten()
+            .map(|entry| self.size(&entry.path()))
+            .sum()
+    }
+}

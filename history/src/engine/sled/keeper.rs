@@ -1,0 +1,418 @@
+//! The keeper: one thread a store that does what a commit should not wait for. It prepares the
+//! next segment, seals those that are full, drops the oldest to stay within `maxsize`, and gives
+//! the space back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
+
+use super::active::Db;
+use super::index::{Growing, Index as _};
+use super::scan::scan;
+use super::seal::{bad_path, seal};
+use super::segment::{Blocks, Body, Segment, store_error};
+use super::shared::{Shared, limit_floor};
+use crate::error::StoreError;
+use crate::event::Sequence;
+use crate::filter::FilterTable;
+
+/// How long events may be without a sync where `sync` is off.
+const UNSYNCED: Duration = Duration::from_secs(1);
+
+/// The folder of a growing segment.
+pub(super) fn active_path(folder: &Path, generation: u64) -> PathBuf {
+    folder.join(format!("{generation:010}.active"))
+}
+
+/// The keeper's own state.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    next_generation: u64,
+    /// Databases that were sealed, to be removed when no reader looks at them any more.
+    retired: Vec<Arc<Segment>>,
+    /// Since when there have been events that no sync has reached.
+    unsynced_since: Option<Instant>,
+}
+
+impl Keeper {
+    /// Starts the thread. Generations below `next_generation` are taken.
+    pub(super) fn start(
+        shared: Arc<Shared>,
+        next_generation: u64,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let mut keeper = Self {
+            shared,
+            next_generation,
+            retired: Vec::new(),
+            unsynced_since: None,
+        };
+        let name = format!("history {}", keeper.shared.head.origin.realm);
+        std::thread::Builder::new()
+            .name(name)
+            .spawn(move || keeper.run())
+    }
+
+    fn run(&mut self) {
+        loop {
+            let shared = Arc::clone(&self.shared);
+            let mut keeping = shared.keeping.lock();
+            while !keeping.work && !keeping.closing {
+                match self.unsynced_since.filter(|_| keeping.unsynced) {
+                    None if keeping.unsynced => self.unsynced_since = Some(Instant::now()),
+                    None => shared.changed.wait(&mut keeping),
+                    Some(since) if since.elapsed() < UNSYNCED => {
+                        let _ = shared.changed.wait_until(&mut keeping, since + UNSYNCED);
+                    }
+                    Some(_) => break,
+                }
+            }
+            if keeping.closing {
+                return;
+            }
+            let work = std::mem::take(&mut keeping.work);
+            let overdue = self
+                .unsynced_since
+                .is_some_and(|since| since.elapsed() >= UNSYNCED);
+            let active = keeping.active.clone();
+            if overdue {
+                keeping.unsynced = false;
+                self.unsynced_since = None;
+            }
+            drop(keeping);
+            if overdue {
+                self.sync(active.as_ref());
+            }
+            if work && let Err(error) = self.work() {
+                log::error!(
+                    realm = shared.head.origin.realm.as_str();
+                    "the history cannot be kept up: {error}"
+                );
+                shared.keeping.lock().failed = Some(error);
+            }
+            shared.changed.notify_all();
+        }
+    }
+
+    fn sync(&self, active: Option<&Arc<Segment>>) {
+        let synced = active
+            .and_then(|active| active.db())
+            .map(|db| db.flush(&self.shared.disk, true));
+        if let Some(Err(error)) = synced {
+            log::error!(
+                realm = self.shared.head.origin.realm.as_str();
+                "events may be lost with a power failure: {error}"
+            );
+        }
+    }
+
+    /// Everything there is to do now.
+    fn work(&mut self) -> Result<(), StoreError> {
+        self.make_room()?;
+        self.prepare()?;
+        let sealed = self.seal_oldest();
+        self.drop_dead()?;
+        self.remove_retired()?;
+        self.give_room()?;
+        sealed
+    }
+
+    /// Drops the oldest sealed segments until there is headroom for what grows.
+    fn make_room(&self) -> Result<(), StoreError> {
+        let Shared { sizes, .. } = *self.shared;
+        self.measure();
+        loop {
+            let segments = self.shared.segments();
+            let sealed: u64 = segments
+                .iter()
+                .filter_map(|s| s.sealed())
+                .map(|s| s.size())
+                .sum();
+            if sealed + sizes.headroom() <= sizes.max || !self.drop_oldest()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Drops the oldest sealed segments until there is what the writer waits for.
+    fn give_room(&self) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        loop {
+            self.measure();
+            let (wanted, active) = {
+                let keeping = shared.keeping.lock();
+                (keeping.wanted, keeping.active.clone())
+            };
+            if wanted == 0 || shared.used(active.as_ref()) + wanted <= shared.sizes.max {
+                return Ok(());
+            }
+            if !self.drop_oldest()? {
+                return Err(StoreError::Engine {
+                    what: "cannot make room",
+                    path: shared.folder.clone(),
+                    reason: format!("maxsize {} is used up by other files", shared.sizes.max),
+                });
+            }
+        }
+    }
+
+    fn measure(&self) {
+        let active = self.shared.keeping.lock().active.clone();
+        self.shared.measure(active.as_ref(), 0);
+    }
+
+    /// Drops the oldest segment if it is sealed and not the last.
+    fn drop_oldest(&self) -> Result<bool, StoreError> {
+        let segments = self.shared.segments();
+        match segments.first() {
+            Some(oldest) if oldest.sealed().is_some() => self.drop_segment(oldest).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Drops sealed segments of which no filter keeps anything.
+    fn drop_dead(&self) -> Result<(), StoreError> {
+        let segments = self.shared.segments();
+        for segment in segments.iter() {
+            if segment.sealed().is_some() && self.is_dead(segment, &segments)? {
+                self.drop_segment(segment)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_dead(&self, segment: &Segment, segments: &[Arc<Segment>]) -> Result<bool, StoreError> {
+        let Some(sealed) = segment.sealed() else {
+            return Ok(false);
+        };
+        let mut any = false;
+        for (filter, last) in sealed.filters() {
+            any = true;
+            let known = self.shared.catalog.lock().known(filter).cloned();
+            let Some(known) = known else { return Ok(false) };
+            let floor = limit_floor(segments, filter, known.filter.limit, 0);
+            let floor = floor.map_err(|fault| store_error("cannot read", &segment.path, fault))?;
+            if last > known.floor.max(floor.unwrap_or_default()) {
+                return Ok(false);
+            }
+        }
+        Ok(any)
+    }
+
+    fn drop_segment(&self, segment: &Arc<Segment>) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        if let Some(sealed) = segment.sealed() {
+            let mut catalog = shared.catalog.lock();
+            for (filter, last) in sealed.filters() {
+                catalog.raise_floor(filter, last);
+            }
+            // On a full disk the floors wait for the next time: the space is needed first.
+            if let Err(error) = catalog.write(&shared.disk, &shared.folder) {
+                log::warn!("{}", StoreError::from(error));
+            }
+        }
+        shared.change_segments(|segments| {
+            segments.retain(|kept| !Arc::ptr_eq(kept, segment));
+        });
+        shared.disk.remove(&segment.path)?;
+        log::debug!(
+            realm = shared.head.origin.realm.as_str(), events = segment.events();
+            "dropped the oldest segment"
+        );
+        self.measure();
+        Ok(())
+    }
+
+    /// Prepares the next segment if there is none.
+    fn prepare(&mut self) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        if shared.keeping.lock().next.is_some() {
+            return Ok(());
+        }
+        let generation = self.next_generation;
+        let path = active_path(&shared.folder, generation);
+        let db = match Db::create(&shared.disk, &path, &shared.head, shared.sizes.cache()) {
+            Ok(db) => db,
+            Err(error) => {
+                // An empty database is worth nothing; what is left of it goes with the next start.
+                let _ = shared.disk.remove(&path);
+                return Err(error);
+            }
+        };
+        self.next_generation += 1;
+        let segment = Segment {
+            generation,
+            path,
+            head: shared.head.clone(),
+            body: Body::Open {
+                index: RwLock::new(Growing::after(Sequence::ZERO)),
+                blocks: Blocks::Db(db),
+            },
+            mark: shared.head.origin.block_mark(),
+            damaged: false,
+        };
+        self.measure();
+        shared.keeping.lock().next = Some(Arc::new(segment));
+        shared.changed.notify_all();
+        Ok(())
+    }
+
+    /// Seals the oldest segment that no longer grows, with the one before it if both are small.
+    fn seal_oldest(&mut self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let active = shared.keeping.lock().active.clone();
+        let grows =
+            |segment: &Arc<Segment>| active.as_ref().is_some_and(|a| Arc::ptr_eq(a, segment));
+        let segments = shared.segments();
+        let full = |segment: &&Arc<Segment>| segment.sealed().is_none() && !grows(segment);
+        let Some(at) = segments.iter().position(|segment| full(&segment)) else {
+            return Ok(());
+        };
+        let Some(segment) = segments.get(at) else {
+            return Ok(());
+        };
+        if segments.iter().filter(full).count() > 1 {
+            shared.keeping.lock().work = true;
+        }
+        let before = at.checked_sub(1).and_then(|before| segments.get(before));
+        let mut sources = vec![Arc::clone(segment)];
+        if let Some(before) = before.filter(|before| self.joins(before, segment)) {
+            sources.insert(0, Arc::clone(before));
+        }
+        let expected = segment.db().map_or(0, |db| db.size()) * 3 / 4;
+        shared.measure(active.as_ref(), expected);
+        let sealed = self.seal(&sources).or_else(|error| {
+            // sled does not answer any more, or its memory and its file disagree: the file has
+            // what was committed.
+            log::warn!("{error}; reading the file instead");
+            let replaced = rescan(&shared, segment)?;
+            sources = vec![replaced];
+            self.seal(&sources)
+        })?;
+        let old: Vec<u64> = sources.iter().map(|source| source.generation).collect();
+        shared.change_segments(|segments| {
+            let at = segments
+                .iter()
+                .position(|kept| old.contains(&kept.generation));
+            segments.retain(|kept| !old.contains(&kept.generation));
+            if let (Some(at), Some(sealed)) = (at, sealed) {
+                segments.insert(at.min(segments.len()), Arc::new(sealed));
+            }
+        });
+        drop(segments);
+        for source in sources {
+            match source.sealed() {
+                Some(_) => shared.disk.remove(&source.path)?,
+                None => self.retired.push(source),
+            }
+        }
+        self.measure();
+        Ok(())
+    }
+
+    fn seal(&self, sources: &[Arc<Segment>]) -> Result<Option<Segment>, StoreError> {
+        let mut holes = Vec::new();
+        let sealed = seal(&self.shared.disk, &self.shared.folder, sources, &mut holes)?;
+        self.shared
+            .note_holes(&holes, "blocks of a segment are damaged");
+        Ok(sealed)
+    }
+
+    /// Whether a sealed segment and the one after it make a small one together: many short lives
+    /// must not leave many small files.
+    fn joins(&self, before: &Segment, segment: &Segment) -> bool {
+        let Some(sealed) = before.sealed() else {
+            return false;
+        };
+        let Body::Open { index, .. } = &segment.body else {
+            return false;
+        };
+        let bytes: u64 = index
+            .read()
+            .blocks()
+            .iter()
+            .map(|block| u64::from(block.length))
+            .sum();
+        before.head == segment.head
+            && !before.damaged
+            && sealed.size() + bytes <= self.shared.sizes.segment / 4
+    }
+
+    /// Removes sealed databases that nobody reads any more.
+    fn remove_retired(&mut self) -> Result<(), StoreError> {
+        let disk = &self.shared.disk;
+        let (idle, busy): (Vec<_>, Vec<_>) = std::mem::take(&mut self.retired)
+            .into_iter()
+            .partition(|segment| Arc::strong_count(segment) == 1);
+        self.retired = busy;
+        for segment in idle {
+            let (path, damaged) = (segment.path.clone(), segment.damaged);
+            drop(segment);
+            if !path.is_dir() {
+                continue; // a damaged sealed file, which made place for its successor
+            }
+            if damaged {
+                disk.rename(&path, &bad_path(&path))?;
+                continue;
+            }
+            // Renamed first, so that a crash in the middle leaves nothing that looks alive.
+            let trash = path.with_extension("trash");
+            disk.rename(&path, &trash)?;
+            disk.remove(&trash)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a segment anew from its file: its index or its database does not serve any more. The
+/// new one takes its place.
+pub(super) fn rescan(shared: &Shared, segment: &Arc<Segment>) -> Result<Arc<Segment>, StoreError> {
+    let log = if segment.path.is_dir() {
+        segment.path.join("db")
+    } else {
+        segment.path.clone()
+    };
+    let file = shared.disk.open(&log)?;
+    let filters = FilterTable::new(segment.head.filters.clone());
+    let until = segment.last().map_or(Sequence::ZERO, |(last, _)| last);
+    let scanned = scan(file, &segment.head.origin, &filters, until, until)
+        .map_err(|fault| store_error("cannot read", &log, fault))?;
+    shared.note_holes(&scanned.holes, "blocks of a segment are damaged");
+    let found = scanned
+        .index
+        .last()
+        .map_or(Sequence::ZERO, |(last, _)| last);
+    if let Some((first, last)) = segment.ends()
+        && found < last
+    {
+        let hole = super::segment::Hole {
+            from: found.next().max(first),
+            to: last,
+        };
+        shared.note_holes(&[hole], "the end of a segment is damaged");
+    }
+    let replacement = Arc::new(Segment {
+        generation: segment.generation,
+        path: segment.path.clone(),
+        head: segment.head.clone(),
+        body: Body::Open {
+            index: RwLock::new(scanned.index),
+            blocks: scanned.blocks,
+        },
+        mark: segment.mark,
+        damaged: true,
+    });
+    shared.change_segments(|segments| {
+        for kept in segments
+            .iter_mut()
+            .filter(|kept| Arc::ptr_eq(kept, segment))
+        {
+            *kept = Arc::clone(&replacement);
+        }
+    });
+    shared.wake_keeper();
+    Ok(replacement)
+}

@@ -1,0 +1,276 @@
+//! Reading a file for the blocks in it, whatever else it is: the log that sled left behind, or a
+//! sealed file whose summary is damaged. Every block tells by itself whether it is whole, so
+//! nothing but a block's own damage loses it. In sled's log older copies of most blocks lie
+//! about, which is why even damaged ones are mostly found.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use hashbrown::HashMap;
+use memchr::memmem;
+use smallvec::SmallVec;
+
+use super::block::{self, Block, BlockHead};
+use super::head::Origin;
+use super::index::{BlockEntry, Growing};
+use super::piece;
+use super::segment::{Blocks, Fault, Hole};
+use crate::event::Sequence;
+use crate::filter::{FilterTable, StoredTopic};
+
+/// Bytes looked at at once.
+const WINDOW: usize = 4 << 20;
+/// What is looked at again with the next window, since a small block may straddle the end.
+const OVERLAP: usize = 16 << 10;
+/// The largest block that is believed: a message of 16 MiB and its receiver lists.
+const MAX_BLOCK: usize = 64 << 20;
+
+/// What a scan found.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    pub(super) index: Growing,
+    pub(super) blocks: Blocks,
+    /// Sequences of which blocks are missing between others.
+    pub(super) holes: Vec<Hole>,
+}
+
+/// A block that is whole.
+#[derive(Debug, Clone)]
+struct Found {
+    head: BlockHead,
+    last: Sequence,
+    at: At,
+}
+
+#[derive(Debug, Clone)]
+enum At {
+    Place(u64),
+    Pieces(Vec<u64>),
+}
+
+/// Finds all blocks of a store in `file` that begin at or before `until`. The last transaction
+/// is left out if it is not complete and goes beyond `acknowledged`: nobody was told that it was
+/// stored.
+pub(super) fn scan(
+    file: File,
+    origin: &Origin,
+    filters: &FilterTable,
+    acknowledged: Sequence,
+    until: Sequence,
+) -> Result<Scanned, Fault> {
+    let mut finder = Finder::new(file, origin)?;
+    finder.find_blocks()?;
+    finder.join_pieces()?;
+    let mut found: Vec<Found> = finder.blocks.into_values().collect();
+    found.retain(|found| found.head.first <= until);
+    drop_unfinished(&mut found, acknowledged);
+    let previous = found
+        .first()
+        .map_or(Sequence::ZERO, |first| first.head.place.previous);
+    let mut index = Growing::after(previous);
+    let mut bytes = Vec::new();
+    let mut holes = Vec::new();
+    let mut pieces = HashMap::new();
+    let mut before: Option<Sequence> = None;
+    for found in &found {
+        let BlockHead {
+            first,
+            first_time,
+            length,
+            place,
+            ..
+        } = found.head;
+        if let Some(before) = before
+            && place.previous > before
+        {
+            holes.push(Hole {
+                from: before.next(),
+                to: place.previous,
+            });
+        }
+        let at = match &found.at {
+            At::Place(at) => {
+                bytes.resize(length as usize, 0);
+                finder.file.read_exact_at(&mut bytes, *at)?;
+                *at
+            }
+            At::Pieces(places) => {
+                piece::gather(&finder.file, places, length, &mut bytes)?;
+                pieces.insert(first, places.clone());
+                0
+            }
+        };
+        index.begin_block(BlockEntry {
+            first,
+            time: first_time,
+            ordinal: 0,
+            length,
+            place: at,
+        });
+        let block = Block::trust(&bytes).ok_or(Fault::Damaged)?;
+        for event in (0..block.events()).filter_map(|number| block.event(number)) {
+            let topic = filters.topic(event.topic).unwrap_or_else(|| {
+                Arc::new(StoredTopic::new(
+                    ByteString::from(event.topic),
+                    SmallVec::new(),
+                ))
+            });
+            index.add(
+                &origin.key,
+                &topic,
+                event.sequence,
+                event.time,
+                event.publication,
+            );
+        }
+        before = Some(found.last);
+    }
+    Ok(Scanned {
+        index,
+        blocks: Blocks::File {
+            file: finder.file,
+            pieces,
+        },
+        holes,
+    })
+}
+
+struct Finder {
+    file: File,
+    length: u64,
+    block_mark: [u8; 8],
+    piece_mark: [u8; 8],
+    blocks: BTreeMap<Sequence, Found>,
+    /// By the block's first sequence: its length, and where its pieces are.
+    pieces: HashMap<Sequence, (u32, Vec<Option<u64>>)>,
+}
+
+impl Finder {
+    fn new(file: File, origin: &Origin) -> Result<Self, Fault> {
+        let length = file.metadata()?.len();
+        Ok(Self {
+            file,
+            length,
+            block_mark: origin.block_mark(),
+            piece_mark: origin.piece_mark(),
+            blocks: BTreeMap::new(),
+            pieces: HashMap::new(),
+        })
+    }
+
+    fn find_blocks(&mut self) -> Result<(), Fault> {
+        let mut window = vec![0; WINDOW + OVERLAP];
+        let mut begin: u64 = 0;
+        while begin < self.length {
+            let rest = usize::try_from(self.length - begin).unwrap_or(usize::MAX);
+            let size = rest.min(window.len());
+            let Some(view) = window.get_mut(..size) else {
+                return Ok(());
+            };
+            self.file.read_exact_at(view, begin)?;
+            let view = &*view;
+            let (block_mark, piece_mark) = (self.block_mark, self.piece_mark);
+            for at in memmem::find_iter(view, &block_mark) {
+                self.note_block(view.get(at..).unwrap_or_default(), begin + at as u64)?;
+            }
+            for at in memmem::find_iter(view, &piece_mark) {
+                self.note_piece(view.get(at..).unwrap_or_default(), begin + at as u64);
+            }
+            begin += WINDOW as u64;
+        }
+        Ok(())
+    }
+
+    /// A block may begin with `bytes`, and go on in the file where they end.
+    fn note_block(&mut self, bytes: &[u8], at: u64) -> Result<(), Fault> {
+        let Some(head) = BlockHead::peek(bytes, self.block_mark) else {
+            return Ok(());
+        };
+        let length = head.length as usize;
+        let known = self.blocks.contains_key(&head.first);
+        if known || !(block::HEADER..=MAX_BLOCK).contains(&length) {
+            return Ok(());
+        }
+        let found = if length <= bytes.len() {
+            check(bytes, self.block_mark, At::Place(at))
+        } else if at + head.length as u64 <= self.length {
+            let mut whole = vec![0; length];
+            self.file.read_exact_at(&mut whole, at)?;
+            check(&whole, self.block_mark, At::Place(at))
+        } else {
+            None
+        };
+        if let Some(found) = found {
+            self.blocks.insert(found.head.first, found);
+        }
+        Ok(())
+    }
+
+    fn note_piece(&mut self, bytes: &[u8], at: u64) {
+        let Some(head) = piece::check(bytes, self.piece_mark) else {
+            return;
+        };
+        if head.block as usize > MAX_BLOCK {
+            return;
+        }
+        let count = piece::count(head.block as usize);
+        let (_, places) = self
+            .pieces
+            .entry(head.first)
+            .or_insert_with(|| (head.block, vec![None; count]));
+        if let Some(place) = places.get_mut(head.index as usize) {
+            *place = Some(at);
+        }
+    }
+
+    fn join_pieces(&mut self) -> Result<(), Fault> {
+        let mut bytes = Vec::new();
+        for (length, places) in std::mem::take(&mut self.pieces).into_values() {
+            let Some(places) = places.into_iter().collect::<Option<Vec<u64>>>() else {
+                continue;
+            };
+            piece::gather(&self.file, &places, length, &mut bytes)?;
+            if let Some(found) = check(&bytes, self.block_mark, At::Pieces(places)) {
+                self.blocks.insert(found.head.first, found);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check(bytes: &[u8], mark: [u8; 8], at: At) -> Option<Found> {
+    let head = BlockHead::peek(bytes, mark)?;
+    let block = Block::check(bytes, mark)?;
+    let last = block.event(block.events().checked_sub(1)?)?;
+    Some(Found {
+        head,
+        last: last.sequence,
+        at,
+    })
+}
+
+/// Leaves the last transaction out if it was cut short. One that misses blocks in its middle or
+/// before others was whole once, and what is left of it stays.
+fn drop_unfinished(found: &mut Vec<Found>, acknowledged: Sequence) {
+    let begins = |found: &Found| found.head.place.commit_start == 0;
+    let Some(begin) = found.iter().rposition(begins) else {
+        return;
+    };
+    let commit = found.get(begin..).unwrap_or_default();
+    let events: u32 = commit
+        .iter()
+        .map(|found| u32::from(found.head.events))
+        .sum();
+    let whole = commit
+        .first()
+        .is_some_and(|first| events == first.head.place.commit_events);
+    let told = commit
+        .first()
+        .is_some_and(|first| first.head.first <= acknowledged);
+    if !whole && !told {
+        found.truncate(begin);
+    }
+}

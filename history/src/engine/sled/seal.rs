@@ -1,0 +1,344 @@
+//! Sealing: the events of one or more open segments become one file that never changes again,
+//! packed densely and indexed. Done by the keeper, off the way of a commit; readers see the old
+//! segments until the new one is in their place.
+
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use smallvec::SmallVec;
+
+use super::block::{Packer, Place};
+use super::bloom::Bloom;
+use super::disk::{Disk, Done};
+use super::head::Head;
+use super::index::{BlockEntry, Growing, List};
+use super::pages::{TopicEntry, put_ordinals, put_pairs, put_topics};
+use super::sealed::{self, Array, Sealed, Summary};
+use super::segment::{Body, Hole, Segment, store_error};
+use crate::error::StoreError;
+use crate::event::{EventRef, Sequence};
+use crate::filter::{FilterTable, StoredTopic};
+
+/// Bytes of a block, if it has more than one event. 8 KiB: one read of two pages for an event at
+/// a random place, and under a hundredth of the bytes for its header.
+const BLOCK: usize = 8_192;
+
+/// Bytes written between two syncs: a commit that comes at the same time waits for no more.
+const STRIDE: usize = 1 << 20;
+
+/// The file of a sealed segment.
+pub(super) fn sealed_path(folder: &Path, generation: u64) -> PathBuf {
+    folder.join(format!("{generation:010}.sealed"))
+}
+
+/// Where a damaged file or folder is set aside.
+pub(super) fn bad_path(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let numbered = |number: u32| match number {
+        0 => path.with_file_name(format!("bad-{name}")),
+        _ => path.with_file_name(format!("bad-{name}.{number}")),
+    };
+    (0..)
+        .map(numbered)
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| numbered(0))
+}
+
+/// Writes the events of `sources`, which follow one another and have one head, into one sealed
+/// segment of the newest one's generation. `None` if there are no events. What could not be read
+/// is reported to `holes`.
+pub(super) fn seal(
+    disk: &Disk,
+    folder: &Path,
+    sources: &[Arc<Segment>],
+    holes: &mut Vec<Hole>,
+) -> Result<Option<Segment>, StoreError> {
+    let Some(newest) = sources.last() else {
+        return Ok(None);
+    };
+    let head = &newest.head;
+    let path = sealed_path(folder, newest.generation);
+    let previous = sources
+        .first()
+        .map_or(Sequence::ZERO, |oldest| oldest.previous());
+    let draft_path = path.with_extension("tmp");
+    let mut draft = Draft::begin(disk, draft_path.clone(), head, newest.mark, previous)?;
+    for source in sources {
+        let mut failed = None;
+        let walked = source.walk_all(
+            &mut |event| match draft.push(event) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            },
+            holes,
+        );
+        let _ = walked.map_err(|fault| store_error("cannot seal", &source.path, fault))?;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+    }
+    let since = sources.iter().map(|source| source.since()).min();
+    let Some(sealed) = draft.finish(since.unwrap_or(newest.generation), &path)? else {
+        disk.remove(&draft_path)?;
+        return Ok(None);
+    };
+    let (head, mark) = (head.clone(), newest.mark);
+    let body = Body::Sealed(Box::new(sealed));
+    Ok(Some(Segment {
+        generation: newest.generation,
+        path,
+        head,
+        body,
+        mark,
+        damaged: false,
+    }))
+}
+
+/// A sealed file in the making.
+struct Draft<'a> {
+    disk: &'a Disk,
+    path: PathBuf,
+    file: File,
+    /// Bytes of the file so far, including those in `buffer`.
+    place: u64,
+    buffer: Vec<u8>,
+    head: &'a Head,
+    filters: FilterTable,
+    mark: [u8; 8],
+    packer: Packer,
+    /// The event that the block in the packer begins with.
+    first: Option<BlockEntry>,
+    index: Growing,
+    blocks: Vec<BlockEntry>,
+    events: u32,
+    previous: Sequence,
+    newest: Sequence,
+}
+
+impl<'a> Draft<'a> {
+    fn begin(
+        disk: &'a Disk,
+        path: PathBuf,
+        head: &'a Head,
+        mark: [u8; 8],
+        previous: Sequence,
+    ) -> Done<Self> {
+        let file = disk.create(&path)?;
+        let buffer = head.encode(sealed::MAGIC);
+        Ok(Self {
+            disk,
+            path,
+            file,
+            place: buffer.len() as u64,
+            buffer,
+            head,
+            filters: FilterTable::new(head.filters.clone()),
+            mark,
+            packer: Packer::default(),
+            first: None,
+            index: Growing::after(previous),
+            blocks: Vec::new(),
+            events: 0,
+            previous,
+            newest: previous,
+        })
+    }
+
+    fn push(&mut self, event: &EventRef<'_>) -> Done {
+        if !self.packer.has_room(event, BLOCK) {
+            self.close_block()?;
+        }
+        let (first, time) = (event.sequence, event.time);
+        let ordinal = self.events;
+        self.first.get_or_insert(BlockEntry {
+            first,
+            time,
+            ordinal,
+            length: 0,
+            place: 0,
+        });
+        let topic = self.filters.topic(event.topic).unwrap_or_else(|| {
+            // Its filters were lost with a damaged head: it is found by its topic still.
+            Arc::new(StoredTopic::new(
+                ByteString::from(event.topic),
+                SmallVec::new(),
+            ))
+        });
+        let key = &self.head.origin.key;
+        self.index
+            .add(key, &topic, event.sequence, event.time, event.publication);
+        self.packer.push(event);
+        self.events += 1;
+        self.newest = event.sequence;
+        Ok(())
+    }
+
+    fn close_block(&mut self) -> Done {
+        let Some(first) = self.first.take() else {
+            return Ok(());
+        };
+        // A sealed block is a transaction of its own: all are complete.
+        let commit_events = self.packer.events() as u32;
+        let place = Place {
+            commit_events,
+            commit_start: 0,
+            previous: self.previous,
+        };
+        let block = self.packer.finish(self.mark, &place);
+        self.blocks.push(BlockEntry {
+            length: block.len() as u32,
+            place: self.place,
+            ..first
+        });
+        self.buffer.extend_from_slice(block);
+        self.place += block.len() as u64;
+        self.previous = self.newest;
+        if self.buffer.len() >= STRIDE {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn flush(&mut self) -> Done {
+        self.disk.write(&self.path, &mut self.file, &self.buffer)?;
+        self.buffer.clear();
+        self.disk.sync(&self.path, &self.file)
+    }
+
+    /// Index and summary, then the file gets its name. `None` without events.
+    fn finish(mut self, since: u64, path: &Path) -> Done<Option<Sealed>> {
+        self.close_block()?;
+        let Some((last, last_time)) = self.index.last() else {
+            return Ok(None);
+        };
+        let mut ordinals = OrdinalsOnDisk::default();
+        let filters = self.index.filter_lists();
+        let filters = filters
+            .into_iter()
+            .map(|(filter, last, dense, rest)| (filter, last, ordinals.list(dense, rest)))
+            .collect();
+        let topics: Vec<TopicEntry<'_>> = self
+            .index
+            .topic_lists()
+            .map(|(name, dense, rest)| {
+                let List {
+                    dense,
+                    start,
+                    count,
+                } = ordinals.list(dense, rest);
+                TopicEntry {
+                    name,
+                    dense,
+                    start,
+                    count,
+                }
+            })
+            .collect();
+        let mut array = ArrayWriter {
+            buffer: &mut self.buffer,
+            place: self.place,
+        };
+        let summary = Summary {
+            events: self.events,
+            previous: self.index.previous(),
+            last,
+            last_time,
+            since,
+            filters,
+            blocks: std::mem::take(&mut self.blocks),
+            ordinals: array.ordinals(&ordinals.all),
+            publications: array.pairs(&self.index.publications()),
+            subscriptions: array.pairs(&subscriptions(&self.index, &topics)),
+            topics: array.topics(&topics),
+            bloom: Bloom::of(self.index.publications().iter().map(|(id, _)| *id)),
+        };
+        self.place = array.place;
+        self.buffer.extend_from_slice(&summary.encode(self.place));
+        self.flush()?;
+        if path.exists() {
+            // A damaged sealed file, whose place this one takes.
+            self.disk.rename(path, &bad_path(path))?;
+        }
+        self.disk.rename(&self.path, path)?;
+        let size = self.disk.size(path);
+        Ok(Some(Sealed::new(self.file, size, summary)))
+    }
+}
+
+/// All lists one after another.
+#[derive(Default)]
+struct OrdinalsOnDisk {
+    all: Vec<u32>,
+}
+
+impl OrdinalsOnDisk {
+    fn list(&mut self, dense: u32, rest: &[u32]) -> List {
+        let start = self.all.len() as u32;
+        self.all.extend_from_slice(rest);
+        List {
+            dense,
+            start,
+            count: rest.len() as u32,
+        }
+    }
+}
+
+/// Appends arrays in pages to a buffer whose first byte comes to stand at some place.
+struct ArrayWriter<'b> {
+    buffer: &'b mut Vec<u8>,
+    place: u64,
+}
+
+impl ArrayWriter<'_> {
+    fn put<T>(&mut self, count: usize, put: impl FnOnce(&mut Vec<u8>, &mut Vec<T>)) -> Array<T> {
+        let (place, begin) = (self.place, self.buffer.len());
+        let mut firsts = Vec::new();
+        put(self.buffer, &mut firsts);
+        self.place += (self.buffer.len() - begin) as u64;
+        Array {
+            place,
+            count: count as u32,
+            firsts,
+        }
+    }
+
+    fn ordinals(&mut self, ordinals: &[u32]) -> Array<u32> {
+        self.put(ordinals.len(), |bytes, firsts| {
+            put_ordinals(bytes, firsts, ordinals)
+        })
+    }
+
+    fn pairs(&mut self, pairs: &[(u64, u32)]) -> Array<u64> {
+        self.put(pairs.len(), |bytes, firsts| put_pairs(bytes, firsts, pairs))
+    }
+
+    fn topics(&mut self, topics: &[TopicEntry<'_>]) -> Array<(u32, ByteString)> {
+        self.put(topics.len(), |bytes, firsts| {
+            let mut names = Vec::new();
+            put_topics(bytes, &mut names, topics);
+            firsts.extend(
+                names
+                    .into_iter()
+                    .map(|(number, name)| (number, name.into())),
+            );
+        })
+    }
+}
+
+/// Exact subscription to the topic's number in the dictionary.
+fn subscriptions(index: &Growing, topics: &[TopicEntry<'_>]) -> Vec<(u64, u32)> {
+    let number = |name: &str| topics.binary_search_by_key(&name, |topic| topic.name).ok();
+    let mut pairs: Vec<_> = index
+        .subscriptions()
+        .filter_map(|(id, name)| Some((id.get(), number(name)? as u32)))
+        .collect();
+    pairs.sort_unstable();
+    pairs
+}

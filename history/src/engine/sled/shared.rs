@@ -1,0 +1,228 @@
+//! What the writer, the keeper and the readers of one store share: the list of segments, what is
+//! known of filters and losses, and how full the disk is. Locks are taken one at a time, except
+//! that `keeping` may be held while `segments` is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use super::catalog::Catalog;
+use super::disk::Disk;
+use super::head::Head;
+use super::mark::Mark;
+use super::patterns::Patterns;
+use super::segment::{Fault, Hole, Segment, Segments};
+use crate::error::StoreError;
+use crate::event::Sequence;
+use crate::filter::{FilterId, FilterTable};
+
+/// How large things are, all in bytes; everything follows from `maxsize`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    /// The whole folder at most.
+    pub(super) max: u64,
+    /// A growing segment that has reached this is followed by the next.
+    pub(super) segment: u64,
+}
+
+impl Sizes {
+    /// A sixteenth of all for the growing segment: small enough that dropping one is a small
+    /// loss, and large enough that there are not many.
+    pub(super) fn of(maxsize: u64) -> Self {
+        Self {
+            max: maxsize,
+            segment: (maxsize / 16).clamp(1 << 20, 64 << 20),
+        }
+    }
+
+    /// A growing segment takes no more events above this, even if the next is not ready.
+    pub(super) fn segment_end(&self) -> u64 {
+        self.segment + self.segment / 8
+    }
+
+    /// One transaction.
+    pub(super) fn commit(&self) -> u64 {
+        self.segment / 4
+    }
+
+    /// What is kept free of sealed segments: for the one that grows, for the sealed copy of the
+    /// last one, for the next, which is prepared, and for small files.
+    pub(super) fn headroom(&self) -> u64 {
+        self.segment_end() + self.segment * 3 / 4 + (1 << 20)
+    }
+
+    /// What sled may keep in memory for the growing segment.
+    pub(super) fn cache(&self) -> u64 {
+        self.segment.min(32 << 20)
+    }
+}
+
+/// The shared state of one store.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) disk: Disk,
+    pub(super) folder: PathBuf,
+    pub(super) sizes: Sizes,
+    /// Whether commits wait for the disk.
+    pub(super) sync: bool,
+    /// What segments of this life begin with.
+    pub(super) head: Head,
+    pub(super) filters: FilterTable,
+    pub(super) catalog: Mutex<Catalog>,
+    pub(super) mark: Mutex<Mark>,
+    pub(super) patterns: Mutex<Patterns>,
+    segments: RwLock<Segments>,
+    /// The newest event that readers see.
+    newest: AtomicU64,
+    /// Bytes of the folder without the growing segment's log.
+    others: AtomicU64,
+    pub(super) keeping: Mutex<Keeping>,
+    /// Told when `keeping` changes.
+    pub(super) changed: Condvar,
+}
+
+/// What writer and keeper say to each other.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    /// An empty segment, ready to be written to.
+    pub(super) next: Option<Arc<Segment>>,
+    /// The segment that grows.
+    pub(super) active: Option<Arc<Segment>>,
+    /// Bytes that the writer waits for; 0 if it does not.
+    pub(super) wanted: u64,
+    /// The keeper could not do what the writer waits for.
+    pub(super) failed: Option<StoreError>,
+    /// There may be something to do for the keeper.
+    pub(super) work: bool,
+    /// The keeper shall end.
+    pub(super) closing: bool,
+    /// Something was written that no sync has reached; only without `sync`.
+    pub(super) unsynced: bool,
+}
+
+impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "each is a field of its own")]
+    pub(super) fn new(
+        disk: Disk,
+        folder: PathBuf,
+        sizes: Sizes,
+        sync: bool,
+        head: Head,
+        catalog: Catalog,
+        mark: Mark,
+        patterns: Patterns,
+        segments: Vec<Arc<Segment>>,
+    ) -> Self {
+        let last = segments.last().and_then(|segment| segment.last());
+        let newest = last.map_or(Sequence::ZERO, |(sequence, _)| sequence);
+        let filters = FilterTable::new(head.filters.clone());
+        let others = disk.size(&folder);
+        Self {
+            disk,
+            folder,
+            sizes,
+            sync,
+            head,
+            filters,
+            catalog: Mutex::new(catalog),
+            mark: Mutex::new(mark),
+            patterns: Mutex::new(patterns),
+            segments: RwLock::new(Arc::new(segments)),
+            newest: AtomicU64::new(newest.get()),
+            others: AtomicU64::new(others),
+            keeping: Mutex::new(Keeping {
+                work: true,
+                ..Keeping::default()
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The segments as of now.
+    pub(super) fn segments(&self) -> Segments {
+        Arc::clone(&self.segments.read())
+    }
+
+    /// Changes the list of segments.
+    pub(super) fn change_segments(&self, change: impl FnOnce(&mut Vec<Arc<Segment>>)) {
+        let mut segments = self.segments.write();
+        let mut changed = Vec::clone(&segments);
+        change(&mut changed);
+        *segments = Arc::new(changed);
+    }
+
+    /// The newest event that readers see; to be asked before [`Self::segments`].
+    pub(super) fn newest(&self) -> Sequence {
+        Sequence::new(self.newest.load(Ordering::Acquire))
+    }
+
+    /// Lets readers see events up to this one.
+    pub(super) fn publish(&self, newest: Sequence) {
+        self.newest.store(newest.get(), Ordering::Release);
+    }
+
+    /// Bytes that the store takes, the growing segment's log included.
+    pub(super) fn used(&self, active: Option<&Arc<Segment>>) -> u64 {
+        let log = active
+            .and_then(|active| active.db())
+            .map_or(0, |db| db.size());
+        self.others.load(Ordering::Acquire) + log
+    }
+
+    /// Measures the folder, and sets `extra` bytes aside that are about to be written.
+    pub(super) fn measure(&self, active: Option<&Arc<Segment>>, extra: u64) {
+        let log = active.map_or(0, |active| self.disk.size(&active.path.join("db")));
+        let others = self.disk.size(&self.folder).saturating_sub(log) + extra;
+        self.others.store(others, Ordering::Release);
+    }
+
+    /// Notes runs that could not be read: in the log once, in the catalog for good.
+    pub(super) fn note_holes(&self, holes: &[Hole], why: &str) {
+        if holes.is_empty() {
+            return;
+        }
+        let mut catalog = self.catalog.lock();
+        let mut news = false;
+        for hole in holes {
+            if catalog.note_lost(hole.from, hole.to, why) {
+                news = true;
+                log::error!(
+                    realm = self.head.origin.realm.as_str(), from = hole.from.get(),
+                    to = hole.to.get(); "events may be missing from the history: {why}"
+                );
+            }
+        }
+        if news && let Err(error) = catalog.write(&self.disk, &self.folder) {
+            log::warn!("{}", StoreError::from(error));
+        }
+    }
+
+    /// Tells the keeper that there may be something to do.
+    pub(super) fn wake_keeper(&self) {
+        self.keeping.lock().work = true;
+        self.changed.notify_all();
+    }
+}
+
+/// The newest event of a filter that its limit drops, with `more` to come; `None` if the limit
+/// drops none of those that are there.
+pub(super) fn limit_floor(
+    segments: &[Arc<Segment>],
+    filter: FilterId,
+    limit: Option<u64>,
+    more: u64,
+) -> Result<Option<Sequence>, Fault> {
+    let Some(limit) = limit else { return Ok(None) };
+    let mut room = limit.saturating_sub(more);
+    for segment in segments.iter().rev() {
+        let (count, last) = segment.filter(filter);
+        match u64::from(count).checked_sub(room) {
+            None | Some(0) => room -= u64::from(count),
+            Some(_) if room == 0 => return Ok(Some(last)),
+            Some(surplus) => return segment.sequence_at(filter, surplus as u32 - 1).map(Some),
+        }
+    }
+    Ok(None)
+}

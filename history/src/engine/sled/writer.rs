@@ -1,0 +1,289 @@
+//! Appending: events become blocks in the growing segment, one durable transaction a commit. The
+//! only one who writes events, one thread at a time.
+
+use std::sync::Arc;
+
+use super::block::{Packer, Place};
+use super::index::BlockEntry;
+use super::piece;
+use super::segment::{Blocks, Body, Segment};
+use super::shared::Shared;
+use crate::error::{AppendError, StoreError};
+use crate::event::{Event, EventRef, Sequence, Timestamp};
+use crate::store::Appended;
+
+/// The writing side of a store.
+#[derive(Debug)]
+pub(super) struct Writer {
+    active: Option<Arc<Segment>>,
+    /// An operation on the growing segment failed: nobody knows what is in it, so it gets no
+    /// further events.
+    failed: bool,
+    closed: bool,
+    newest: Sequence,
+    newest_time: Timestamp,
+    packer: Packer,
+    piece: Vec<u8>,
+    /// Blocks of the commit under way, with the number of events in each.
+    blocks: Vec<(BlockEntry, usize)>,
+}
+
+impl Writer {
+    /// A writer whose events come after these.
+    pub(super) fn new(newest: Sequence, newest_time: Timestamp) -> Self {
+        Self {
+            active: None,
+            failed: false,
+            closed: false,
+            newest,
+            newest_time,
+            packer: Packer::default(),
+            piece: Vec::new(),
+            blocks: Vec::new(),
+        }
+    }
+
+    /// See [`crate::EventStore::append`].
+    pub(super) fn append(
+        &mut self,
+        shared: &Shared,
+        events: &[Arc<Event>],
+    ) -> Result<Appended, AppendError> {
+        let mut appended = Appended {
+            commits: 0,
+            bytes: 0,
+        };
+        let mut stored = 0;
+        while let Some(rest) = events.get(stored..).filter(|rest| !rest.is_empty()) {
+            let (count, bytes) = one_commit(rest, shared.sizes.commit());
+            let commit = rest.get(..count).unwrap_or_default();
+            let written = self
+                .check_order(commit)
+                .and_then(|()| self.commit(shared, commit, bytes))
+                .map_err(|cause| AppendError { stored, cause })?;
+            stored += count;
+            appended.commits += 1;
+            appended.bytes += written;
+        }
+        Ok(appended)
+    }
+
+    /// Makes everything durable and takes nothing more.
+    pub(super) fn close(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        self.closed = true;
+        match self
+            .active
+            .as_ref()
+            .filter(|_| !self.failed)
+            .and_then(|active| active.db())
+        {
+            Some(db) => db.flush(&shared.disk, true),
+            None => Ok(()),
+        }
+    }
+
+    fn check_order(&self, events: &[Arc<Event>]) -> Result<(), StoreError> {
+        let mut before = (self.newest, self.newest_time);
+        for event in events {
+            if event.sequence <= before.0 || event.time <= before.1 {
+                return Err(StoreError::OutOfOrder {
+                    newest: before.0,
+                    sequence: event.sequence,
+                });
+            }
+            before = (event.sequence, event.time);
+        }
+        Ok(())
+    }
+
+    fn commit(
+        &mut self,
+        shared: &Shared,
+        events: &[Arc<Event>],
+        bytes: u64,
+    ) -> Result<u64, StoreError> {
+        let segment = self.segment(shared, bytes)?;
+        let Body::Open {
+            index,
+            blocks: Blocks::Db(db),
+        } = &segment.body
+        else {
+            return Err(StoreError::Closed);
+        };
+        // Until the commit is through, the segment counts as failed.
+        self.failed = true;
+        self.write_blocks(
+            events,
+            |first, block, piece| db.put(first, block, shared.head.origin.piece_mark(), piece),
+            segment.mark,
+        )?;
+        db.flush(&shared.disk, shared.sync)?;
+        self.failed = false;
+        if let Err(error) = shared.patterns.lock().save(shared.sync) {
+            log::warn!("{}; the next commit tries again", StoreError::from(error));
+        }
+        let mut written = 0;
+        let mut rest = events.iter();
+        let mut open = index.write();
+        if open.last().is_none() {
+            open.set_previous(self.newest);
+        }
+        for (entry, count) in self.blocks.drain(..) {
+            open.begin_block(entry);
+            written += u64::from(entry.length);
+            for event in rest.by_ref().take(count) {
+                let key = &shared.head.origin.key;
+                open.add(
+                    key,
+                    &event.topic,
+                    event.sequence,
+                    event.time,
+                    event.publication,
+                );
+            }
+        }
+        drop(open);
+        if let Some(last) = events.last() {
+            (self.newest, self.newest_time) = (last.sequence, last.time);
+            shared.publish(last.sequence);
+            // Without it a crash costs nothing but the knowledge of what is missing.
+            if let Err(error) = shared.mark.lock().acknowledge(last.sequence, last.time) {
+                log::warn!("{}", StoreError::from(error));
+            }
+        }
+        if !shared.sync && !std::mem::replace(&mut shared.keeping.lock().unsynced, true) {
+            shared.changed.notify_all();
+        }
+        Ok(written)
+    }
+
+    fn write_blocks(
+        &mut self,
+        events: &[Arc<Event>],
+        mut put: impl FnMut(Sequence, &[u8], &mut Vec<u8>) -> Result<(), StoreError>,
+        mark: [u8; 8],
+    ) -> Result<(), StoreError> {
+        let Self {
+            packer,
+            piece,
+            blocks,
+            newest,
+            ..
+        } = self;
+        packer.clear();
+        blocks.clear();
+        let commit_events = events.len() as u32;
+        let (mut commit_start, mut previous) = (0, *newest);
+        let mut first: Option<(Sequence, Timestamp)> = None;
+        let mut rest = events.iter().peekable();
+        while let Some(event) = rest.next() {
+            let view = EventRef::from(&**event);
+            first.get_or_insert((event.sequence, event.time));
+            packer.push(&view);
+            let full = rest
+                .peek()
+                .is_none_or(|next| !packer.has_room(&EventRef::from(&***next), piece::MAX_VALUE));
+            if let Some((sequence, time)) = first.take_if(|_| full) {
+                let count = packer.events();
+                let place = Place {
+                    commit_events,
+                    commit_start,
+                    previous,
+                };
+                let block = packer.finish(mark, &place);
+                let length = block.len() as u32;
+                put(sequence, block, piece)?;
+                let entry = BlockEntry {
+                    first: sequence,
+                    time,
+                    ordinal: 0,
+                    length,
+                    place: 0,
+                };
+                blocks.push((entry, count));
+                commit_start += count as u32;
+                previous = event.sequence;
+            }
+        }
+        Ok(())
+    }
+
+    /// The segment to write to: the growing one, or the next where that is full or has failed.
+    fn segment(&mut self, shared: &Shared, bytes: u64) -> Result<Arc<Segment>, StoreError> {
+        if self.closed {
+            return Err(StoreError::Closed);
+        }
+        let usable = self.active.as_ref().filter(|_| !self.failed);
+        let size = usable.and_then(|active| active.db()).map(|db| db.size());
+        // What a commit makes the log grow by at most: sled writes most blocks twice, in units
+        // of half a MiB.
+        let growth = 2 * bytes + (512 << 10);
+        let fits = shared.used(usable) + growth <= shared.sizes.max;
+        if let Some(active) = usable
+            && fits
+            && size.is_some_and(|size| size < shared.sizes.segment)
+        {
+            return Ok(Arc::clone(active));
+        }
+        self.wait_for_segment(shared, growth)
+    }
+
+    /// Waits until the keeper has made room, and taken its turn if the growing segment is full.
+    fn wait_for_segment(
+        &mut self,
+        shared: &Shared,
+        growth: u64,
+    ) -> Result<Arc<Segment>, StoreError> {
+        let mut keeping = shared.keeping.lock();
+        keeping.failed = None;
+        loop {
+            if self.active.is_none() || self.failed || self.size() >= shared.sizes.segment {
+                if let Some(next) = keeping.next.take() {
+                    shared.change_segments(|segments| segments.push(Arc::clone(&next)));
+                    keeping.active = Some(Arc::clone(&next));
+                    self.active = Some(next);
+                    self.failed = false;
+                }
+                keeping.work = true;
+                shared.changed.notify_all();
+            }
+            let fits = shared.used(self.active.as_ref()) + growth <= shared.sizes.max;
+            if let Some(active) = self.active.as_ref().filter(|_| !self.failed)
+                && fits
+                && self.size() < shared.sizes.segment_end()
+            {
+                keeping.wanted = 0;
+                return Ok(Arc::clone(active));
+            }
+            if let Some(error) = keeping.failed.take() {
+                keeping.wanted = 0;
+                return Err(error);
+            }
+            keeping.wanted = if fits { 0 } else { growth };
+            keeping.work = true;
+            shared.changed.notify_all();
+            shared.changed.wait(&mut keeping);
+        }
+    }
+
+    fn size(&self) -> u64 {
+        self.active
+            .as_ref()
+            .and_then(|active| active.db())
+            .map_or(0, |db| db.size())
+    }
+}
+
+/// How many events make one transaction of at most `limit` bytes (at least one event), and how
+/// many bytes they are.
+fn one_commit(events: &[Arc<Event>], limit: u64) -> (usize, u64) {
+    let mut bytes = 0;
+    for (count, event) in events.iter().enumerate() {
+        let more = event.footprint();
+        if count > 0 && bytes + more > limit {
+            return (count, bytes);
+        }
+        bytes += more;
+    }
+    (events.len(), bytes)
+}
