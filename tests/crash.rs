@@ -72,6 +72,9 @@ fn what_was_acknowledged_survives_twenty_kills_at_full_rate() {
         });
         node.restart();
 
+        let outstanding = outstanding(&next, &told);
+        assert!(outstanding >= 100, "round {round}: {outstanding} under way");
+
         assert_eq!(
             look_up(&node),
             subscription,
@@ -94,6 +97,7 @@ fn what_was_acknowledged_survives_twenty_kills_at_full_rate() {
         history.extend(new.into_iter().map(|event| (event.sequence, event)));
     }
     the_rest_is_as_it_was_and_only_the_oldest_is_gone(&node, subscription, &history);
+    segments_came_and_went(&node);
     println!(
         "{acknowledged_in_all} acknowledged, {} stored",
         history.len()
@@ -153,6 +157,14 @@ fn glimpse_until_cut(raw: u16, subscription: u64, seen: &mut Vec<Stored>) -> io:
         let newest = client.call(GET_EVENTS, json!([subscription, 1]), json!({}))?;
         seen.extend(newest.as_array().into_iter().flatten().map(stored));
     }
+}
+
+/// How many publications had been sent and not acknowledged when the node was killed.
+fn outstanding(from: &[u64], told: &[Told]) -> u64 {
+    from.iter()
+        .zip(told)
+        .map(|(from, told)| told.end - from - told.acknowledged.len() as u64)
+        .sum()
 }
 
 /// Nobody was overtaken and nothing is there twice: each publisher's events of this round are
@@ -225,6 +237,17 @@ fn the_rest_is_as_it_was_and_only_the_oldest_is_gone(
         history.len(),
         "a publication ID came twice"
     );
+}
+
+/// The store's segments are numbered: three new ones at least, and the first is dropped.
+fn segments_came_and_went(node: &Node) {
+    let names = std::fs::read_dir(node.dir().join("history")).expect("the store's folder");
+    let numbers: Vec<u64> = names
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|name| name.split_once('.')?.0.parse().ok())
+        .collect();
+    assert!(numbers.iter().max() >= Some(&4), "segments {numbers:?}");
+    assert!(numbers.iter().min() > Some(&1), "segments {numbers:?}");
 }
 
 /// Everything after `sequence`, page by page, oldest first.
