@@ -258,7 +258,8 @@ fn signal(process: &Child, name: &str) {
     assert!(status.success(), "signal {name} was not delivered");
 }
 
-fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
+/// Status line's code and body of a page, or `None` where nobody listens.
+pub(crate) fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
