@@ -283,7 +283,6 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
     }
 
     /// A map whose keys `known` may take; it answers whether it did. All others go to `extra`.
-    /// A null in the map's place is an empty map.
     pub(super) fn options(
         &mut self,
         element: &'static str,
@@ -305,7 +304,6 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
             Some(open) => open,
             None => match self.token()? {
                 Token::Map(open) => open,
-                Token::Null => return Ok(()),
                 other => return Err(self.place.expected("a map", other.kind())),
             },
         };
