@@ -80,6 +80,11 @@ impl Node {
         })
     }
 
+    /// The process ID of the running node.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the node runs").id()
+    }
+
     /// The folder with the configuration file; relative store paths begin here.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
