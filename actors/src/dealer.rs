@@ -19,6 +19,7 @@ use rewamp_wamp::value::{Dict, Value};
 
 use crate::broker::Delivery;
 use crate::metrics::Gauge;
+use crate::passthru::passed_on;
 use crate::realm::member::Member;
 use crate::session::encoding;
 use crate::session::outbox::Push;
@@ -154,7 +155,7 @@ impl Dealer {
     pub fn call(
         &mut self,
         caller: &Rc<Member>,
-        call: Call,
+        call: &Call,
         disclose: bool,
         delivery: &mut Delivery,
     ) {
@@ -167,7 +168,7 @@ impl Dealer {
     fn invoke(
         &mut self,
         caller: &Rc<Member>,
-        call: Call,
+        call: &Call,
         disclose: bool,
         delivery: &mut Delivery,
     ) -> Result<(), Refusal> {
@@ -184,7 +185,7 @@ impl Dealer {
                 text: format!("{PENDING_CALLS} calls of this session wait for an answer already"),
             });
         }
-        let payload = in_serializer_of(callee, call.payload)?;
+        let payload = in_serializer_of(callee, &call.payload)?;
         let who = disclose.then_some(&caller.details);
         let invocation = callee.next_invocation();
         let message = Message::Invocation(Invocation {
@@ -194,7 +195,7 @@ impl Dealer {
                 caller: who.map(|who| who.id),
                 caller_authid: who.map(|who| who.authid.clone()),
                 caller_authrole: who.map(|who| who.authrole.clone()),
-                extra: call.options.extra,
+                extra: passed_on(&call.options.extra),
                 ..InvocationDetails::default()
             },
             payload,
@@ -214,16 +215,16 @@ impl Dealer {
     }
 
     /// Passes a YIELD on to the caller as its RESULT. One whose caller is gone finds nobody.
-    pub fn answer(&mut self, callee: &Rc<Member>, answer: Yield, delivery: &mut Delivery) {
+    pub fn answer(&mut self, callee: &Rc<Member>, answer: &Yield, delivery: &mut Delivery) {
         let Some(pending) = self.take(callee, answer.request) else {
             return;
         };
-        let sent = in_serializer_of(&pending.caller, answer.payload).and_then(|payload| {
+        let sent = in_serializer_of(&pending.caller, &answer.payload).and_then(|payload| {
             let message = Message::Result(CallResult {
                 request: pending.request,
                 details: ResultDetails {
                     progress: false,
-                    extra: answer.options.extra,
+                    extra: passed_on(&answer.options.extra),
                 },
                 payload,
             });
@@ -235,16 +236,16 @@ impl Dealer {
     }
 
     /// Passes an ERROR of an INVOCATION on to the caller.
-    pub fn fail(&mut self, callee: &Rc<Member>, error: Error, delivery: &mut Delivery) {
+    pub fn fail(&mut self, callee: &Rc<Member>, error: &Error, delivery: &mut Delivery) {
         let Some(pending) = self.take(callee, error.request) else {
             return;
         };
-        let sent = in_serializer_of(&pending.caller, error.payload).and_then(|payload| {
+        let sent = in_serializer_of(&pending.caller, &error.payload).and_then(|payload| {
             let message = Message::Error(Error {
                 request_type: MessageType::Call,
                 request: pending.request,
-                details: error.details,
-                error: error.error,
+                details: error.details.clone(),
+                error: error.error.clone(),
                 payload,
             });
             send(&mut self.scratch, &pending.caller, &message, delivery)
@@ -310,9 +311,9 @@ impl Refusal {
     }
 }
 
-fn in_serializer_of(member: &Member, payload: Payload) -> Result<Payload, Refusal> {
+fn in_serializer_of(member: &Member, payload: &Payload) -> Result<Payload, Refusal> {
     if payload.serializer() == member.wire.serializer {
-        return Ok(payload);
+        return Ok(payload.clone());
     }
     payload
         .transcode(member.wire.serializer)

@@ -11,5 +11,6 @@ pub mod broker; // who receives it
 pub mod dealer; // who answers it
 pub mod meta; // what the router answers itself
 pub mod history; // what is remembered
+mod passthru; // options that pass from sender to receiver
 pub mod metrics; // what is counted
 pub mod clock; // what time it is

@@ -118,6 +118,10 @@ impl Session {
         let mut batch = Vec::with_capacity(frames.len());
         for frame in frames {
             let result = match self.decode(&frame) {
+                Ok(Some(message)) if self.is_for_realm(&message) => {
+                    batch.push(message);
+                    Ok(())
+                }
                 Ok(Some(message)) => self.message(message, &mut batch),
                 Ok(None) => Ok(()),
                 Err(violation) => Err(violation),
@@ -145,6 +149,23 @@ impl Session {
         }
     }
 
+    /// The requests and answers of a session that has joined: most of what ever comes.
+    fn is_for_realm(&self, message: &WampMessage) -> bool {
+        matches!(self.state, State::Joined { .. })
+            && matches!(
+                message,
+                WampMessage::Publish(_)
+                    | WampMessage::Subscribe(_)
+                    | WampMessage::Unsubscribe(_)
+                    | WampMessage::Call(_)
+                    | WampMessage::Cancel(_)
+                    | WampMessage::Yield(_)
+                    | WampMessage::Error(_)
+                    | WampMessage::Register(_)
+                    | WampMessage::Unregister(_)
+            )
+    }
+
     fn message(
         &mut self,
         message: WampMessage,
@@ -167,15 +188,6 @@ impl Session {
         batch: &mut Vec<WampMessage>,
     ) -> Result<(), Violation> {
         match message {
-            WampMessage::Publish(_)
-            | WampMessage::Subscribe(_)
-            | WampMessage::Unsubscribe(_)
-            | WampMessage::Call(_)
-            | WampMessage::Cancel(_)
-            | WampMessage::Yield(_)
-            | WampMessage::Error(_)
-            | WampMessage::Register(_)
-            | WampMessage::Unregister(_) => batch.push(message),
             WampMessage::Goodbye(_) => {
                 batch.push(message);
                 self.pass_on(batch);

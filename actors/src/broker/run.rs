@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use rewamp_wamp::codec::EventHead;
 use rewamp_wamp::framing::Wire;
-use rewamp_wamp::id::{PublicationId, SessionId, SubscriptionId};
+use rewamp_wamp::id::{PublicationId, SessionId};
 use rewamp_wamp::message::{EventDetails, ReceiverLists};
 use rewamp_wamp::payload::Payload;
 use rewamp_wamp::serializer::Serializer;
@@ -114,6 +114,36 @@ pub(super) struct Run {
 struct Open {
     subscription: Rc<Subscription>,
     except: Option<SessionId>,
+    /// Of the publication that the heads were made for.
+    topic: ByteString,
+    is_disclosed: bool,
+    is_plain: bool,
+}
+
+impl Open {
+    fn of(subscription: &Rc<Subscription>, publication: &Publication<'_>) -> Self {
+        Self {
+            subscription: Rc::clone(subscription),
+            except: publication.except(),
+            topic: publication.topic.clone(),
+            is_disclosed: publication.disclosed.is_some(),
+            is_plain: publication.extra.is_empty(),
+        }
+    }
+
+    fn goes_on_with(&self, subscription: &Rc<Subscription>, publication: &Publication<'_>) -> bool {
+        Rc::ptr_eq(&self.subscription, subscription) && self.except == publication.except()
+    }
+
+    /// Whether the EVENT has the same details as the one before. A run is within one batch, hence
+    /// of one publisher.
+    fn has_details_of(&self, publication: &Publication<'_>) -> bool {
+        self.is_plain
+            && publication.extra.is_empty()
+            && self.is_disclosed == publication.disclosed.is_some()
+            && (self.subscription.match_policy == MatchPolicy::Exact
+                || self.topic == *publication.topic)
+    }
 }
 
 /// Whole frames for the receivers on one kind of wire.
@@ -121,8 +151,8 @@ struct Open {
 struct Frames {
     bytes: BytesMut,
     events: u32,
-    /// What the EVENTs have in common, and the details it was made for.
-    head: Option<(EventHead, SubscriptionId, EventDetails)>,
+    /// What the EVENTs have in common.
+    head: Option<EventHead>,
 }
 
 impl Run {
@@ -133,43 +163,40 @@ impl Run {
         publication: &Publication<'_>,
         delivery: &mut Delivery,
     ) {
-        let except = publication.except();
-        let goes_on = self.open.as_ref().is_some_and(|open| {
-            Rc::ptr_eq(&open.subscription, subscription) && open.except == except
-        });
+        let goes_on = self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.goes_on_with(subscription, publication));
         if !goes_on {
             self.flush(delivery);
-            self.open = Some(Open {
-                subscription: Rc::clone(subscription),
-                except,
-            });
         }
-        let details = publication.details(subscription);
+        if !self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.has_details_of(publication))
+        {
+            self.open = Some(Open::of(subscription, publication));
+            self.wires.iter_mut().for_each(|frames| frames.head = None);
+        }
         let receivers = subscription.receivers.borrow();
         for (wire, frames) in Wire::ALL.into_iter().zip(&mut self.wires) {
             let members = receivers.on(wire);
             if members.is_empty() {
                 continue;
             }
-            let Some(payload) = publication.payload.of(wire.serializer) else {
-                delivery.untranscodable(members.len());
-                continue;
-            };
             let before = frames.bytes.len();
-            let Some(length) =
-                frames.encode(wire, subscription.id, &details, publication.id, payload)
-            else {
+            let Some(length) = frames.append(wire, subscription, publication) else {
                 delivery.untranscodable(members.len());
                 continue;
             };
             if length > receivers.smallest_limit(wire) {
                 let alone = frames.bytes.split_off(before).freeze();
-                frames.flush(members, except, delivery);
+                frames.flush(members, publication.except(), delivery);
                 deliver(&alone, length, members, publication, delivery);
             } else {
                 frames.events += 1;
                 if frames.events >= EVENTS || frames.bytes.len() >= BYTES {
-                    frames.flush(members, except, delivery);
+                    frames.flush(members, publication.except(), delivery);
                 }
             }
         }
@@ -219,28 +246,23 @@ impl Run {
 }
 
 impl Frames {
-    /// Appends one EVENT and returns its length; `None` if the serializer cannot express its
-    /// details or no frame can hold it.
-    fn encode(
+    /// Appends one EVENT and returns its length; `None` if the serializer cannot express it or no
+    /// frame can hold it.
+    fn append(
         &mut self,
         wire: Wire,
-        subscription: SubscriptionId,
-        details: &EventDetails,
-        publication: PublicationId,
-        payload: &Payload,
+        subscription: &Subscription,
+        publication: &Publication<'_>,
     ) -> Option<usize> {
-        let known = self
-            .head
-            .take()
-            .filter(|(_, of, with)| *of == subscription && with == details);
-        let (head, _, _) = self.head.insert(match known {
-            Some(known) => known,
-            None => {
-                let head = EventHead::new(wire, subscription, details).ok()?;
-                (head, subscription, details.clone())
+        let payload = publication.payload.of(wire.serializer)?;
+        let head = match &mut self.head {
+            Some(head) => head,
+            none => {
+                let details = publication.details(subscription);
+                none.insert(EventHead::new(wire, subscription.id, &details).ok()?)
             }
-        });
-        head.append(publication, payload, &mut self.bytes).ok()
+        };
+        head.append(publication.id, payload, &mut self.bytes).ok()
     }
 
     fn flush(

@@ -23,7 +23,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is left of a batch.
 pub(super) struct Remainder {
-    pub(super) messages: VecDeque<WampMessage>,
+    pub(super) messages: Vec<WampMessage>,
+    /// The first one that has not been handled.
+    pub(super) next: usize,
     #[expect(dead_code, reason = "its drop lets the session's transport read on")]
     ticket: Ticket,
 }
@@ -31,7 +33,8 @@ pub(super) struct Remainder {
 impl Remainder {
     pub(super) fn of(batch: Batch) -> Self {
         Self {
-            messages: batch.messages.into(),
+            messages: batch.messages,
+            next: 0,
             ticket: batch.ticket,
         }
     }

@@ -11,7 +11,7 @@ use rewamp_history::{Receivers, StoredTopic};
 use rewamp_wamp::error_uri;
 use rewamp_wamp::id::PublicationId;
 use rewamp_wamp::message::{
-    Message as WampMessage, MessageType, Publish, PublishOptions, Published,
+    Message as WampMessage, MessageType, Publish, PublishOptions, Published as Acknowledgement,
 };
 use rewamp_wamp::serializer::{Serializer, append_value};
 use rewamp_wamp::uri::{MatchPolicy, check_uri, is_restricted};
@@ -25,7 +25,18 @@ use crate::broker::{Payloads, Publication};
 use crate::dealer::Refusal;
 use crate::history::{Accepted, Unstored, Waiting, routed_not_stored};
 use crate::metrics::Id;
+use crate::passthru::passed_on;
 use crate::session::encoding;
+
+/// What became of a PUBLISH.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Published {
+    /// It is routed, or refused.
+    Done,
+    /// The history has no room for it: it has to be tried again.
+    NoRoom,
+}
 
 /// What becomes of a publication besides its delivery.
 enum Kept {
@@ -38,21 +49,19 @@ enum Kept {
 }
 
 impl Realm {
-    /// Publishes.
-    ///
-    /// # Errors
-    /// With `hold`, the publication itself if the history has no room for it: nobody has seen it.
+    /// Publishes. With `hold`, a publication for which the history has no room is left as it is,
+    /// and nobody has seen it.
     pub(super) fn publish(
         &mut self,
         member: &Rc<Member>,
-        publish: Publish,
+        publish: &Publish,
         hold: bool,
-    ) -> Result<(), Box<Publish>> {
+    ) -> Published {
         let (route, permit) = match self.route(member, &publish.topic) {
             Ok(found) => found,
             Err(refusal) => {
-                self.refuse_publication(member, &publish, &refusal);
-                return Ok(());
+                self.refuse_publication(member, publish, &refusal);
+                return Published::Done;
             }
         };
         let stored = route
@@ -61,24 +70,24 @@ impl Realm {
             .filter(|_| !names_sessions(&publish.options));
         let has_room = stored.is_none() || self.history.as_ref().is_some_and(|it| it.has_room());
         if !has_room && hold {
-            return Err(Box::new(publish));
+            return Published::NoRoom;
         }
         let id = self.ids.draw();
         let kept = match stored {
             None => Kept::No,
             Some(_) if !has_room => Kept::NoRoom,
-            Some(topic) => match self.store(member, &publish, topic, permit, id) {
+            Some(topic) => match self.store(member, publish, topic, permit, id) {
                 Ok(()) => Kept::Yes,
                 Err(refusal) => {
                     self.metrics.count(Id::HistoryRefused, 1);
-                    self.refuse_publication(member, &publish, &refusal);
-                    return Ok(());
+                    self.refuse_publication(member, publish, &refusal);
+                    return Published::Done;
                 }
             },
         };
-        self.deliver(member, &publish, &route, permit, id);
-        self.conclude(member, &publish, id, &kept);
-        Ok(())
+        self.deliver(member, publish, &route, permit, id);
+        self.conclude(member, publish, id, &kept);
+        Published::Done
     }
 
     /// What is known of the topic, and what the publisher's role may do there.
@@ -202,7 +211,7 @@ impl Realm {
                 });
             }
             _ if wanted => {
-                let published = WampMessage::Published(Published {
+                let published = WampMessage::Published(Acknowledgement {
                     request,
                     publication: id,
                 });
@@ -264,18 +273,7 @@ fn names_sessions(options: &PublishOptions) -> bool {
         .is_some_and(|lists| lists.names_sessions())
 }
 
-/// Options that receivers get as details. Spec: "Payload Passthru Mode".
-fn passed_on(extra: &Dict) -> Dict {
-    if extra.is_empty() {
-        return Dict::new();
-    }
-    let passed = extra.iter().filter(|(key, _)| key.starts_with("ppt_"));
-    passed
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
-}
-
-/// The same as the bytes that the store keeps.
+/// Options that receivers get as details, as the bytes that the store keeps.
 fn event_details(extra: &Dict) -> Option<Bytes> {
     let passed = passed_on(extra);
     if passed.is_empty() {

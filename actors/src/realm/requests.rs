@@ -210,7 +210,7 @@ impl Realm {
             .set(i64::try_from(self.dealer.len()).unwrap_or(i64::MAX));
     }
 
-    pub(super) fn call(&mut self, member: &Rc<Member>, call: Call) {
+    pub(super) fn call(&mut self, member: &Rc<Member>, call: &Call) {
         let permit = match member.role.may_call(&call.procedure) {
             Ok(permit) => permit,
             Err(denied) => {
@@ -219,7 +219,7 @@ impl Realm {
             }
         };
         if is_restricted(&call.procedure) {
-            self.call_meta(member, &call);
+            self.call_meta(member, call);
         } else {
             self.dealer
                 .call(member, call, permit.discloses_caller(), &mut self.delivery);
