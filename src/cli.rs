@@ -68,37 +68,55 @@ const FAULTS: u8 = 1;
 /// The node could not start, or stopped on its own.
 const FAILED: u8 = 3;
 
+/// Where a command says what: results to `out`, everything else to `err`.
+struct Console<'a> {
+    out: &'a mut dyn io::Write,
+    err: &'a mut dyn io::Write,
+}
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Start(start) => start.run(),
-        Command::Check(location) => check::run(&location),
-        Command::Config(show) => show.run(),
-        Command::Init(init) => init.run(),
-        Command::Version => version(),
-    };
-    match result {
+    let command = Arguments::parse().command;
+    let (mut out, mut err) = (io::stdout(), io::stderr());
+    match command.run(&mut Console {
+        out: &mut out,
+        err: &mut err,
+    }) {
         Ok(code) => ExitCode::from(code),
         // Whoever reads our output (`| head`) may stop reading.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "rewamp: {error}");
+            let _ = writeln!(err, "rewamp: {error}");
             ExitCode::from(FAILED)
         }
     }
 }
 
-fn version() -> io::Result<u8> {
-    writeln!(io::stdout(), "rewamp {}", env!("CARGO_PKG_VERSION"))?;
-    Ok(0)
+impl Command {
+    fn run(&self, console: &mut Console<'_>) -> io::Result<u8> {
+        match self {
+            Self::Start(start) => start.run(console),
+            Self::Check(location) => check::run(location, console),
+            Self::Config(show) => show.run(console),
+            Self::Init(init) => init.run(console),
+            Self::Version => {
+                writeln!(console.out, "rewamp {}", env!("CARGO_PKG_VERSION"))?;
+                Ok(0)
+            }
+        }
+    }
 }
 
 /// Reads the configuration; an error is told and becomes the exit code.
-fn read(location: &Location, level: Option<Level>) -> io::Result<Result<Draft, u8>> {
+fn read(
+    location: &Location,
+    level: Option<Level>,
+    console: &mut Console<'_>,
+) -> io::Result<Result<Draft, u8>> {
     match Draft::read(&sources(location, level)?) {
         Ok(draft) => Ok(Ok(draft)),
         Err(error) => {
-            writeln!(io::stderr(), "fault: {error}")?;
+            writeln!(console.err, "fault: {error}")?;
             Ok(Err(FAULTS))
         }
     }
@@ -114,9 +132,12 @@ fn sources(location: &Location, level: Option<Level>) -> io::Result<Sources> {
 }
 
 /// One line a finding.
-fn tell(findings: &Findings, out: &mut impl io::Write) -> io::Result<()> {
+fn tell(findings: &Findings, to: &mut dyn io::Write) -> io::Result<()> {
     for finding in findings {
-        writeln!(out, "{finding}")?;
+        writeln!(to, "{finding}")?;
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,19 @@
 //! `rewamp check`: all findings of a configuration on standard output.
 
-use std::io::{self, Write as _};
+use std::io;
 
-use super::{FAULTS, Location, read, tell};
+use super::{Console, FAULTS, Location, read, tell};
 use crate::config::finding::Severity;
 
 /// References to variables and files that are missing are warnings here: one checks on other
 /// machines than those that have the secrets.
-pub(super) fn run(location: &Location) -> io::Result<u8> {
-    let draft = match read(location, None)? {
+pub(super) fn run(location: &Location, console: &mut Console<'_>) -> io::Result<u8> {
+    let draft = match read(location, None, console)? {
         Ok(draft) => draft,
         Err(code) => return Ok(code),
     };
     let findings = draft.check(Severity::Warning);
-    let mut out = io::stdout().lock();
-    tell(&findings, &mut out)?;
+    tell(&findings, console.out)?;
     let (faults, warnings) = (
         findings.count(Severity::Fault),
         findings.count(Severity::Warning),
@@ -29,7 +28,7 @@ pub(super) fn run(location: &Location) -> io::Result<u8> {
         "starts"
     };
     writeln!(
-        out,
+        console.out,
         "{what}: {faults} faults, {warnings} warnings: {verdict}"
     )?;
     Ok(if findings.stop() { FAULTS } else { 0 })

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Console;
 use crate::config::file::NODE_DIRECTORY;
 
 /// Write a configuration.
@@ -20,9 +21,9 @@ pub(super) struct Init {
 pub(super) const TEMPLATE: &str = include_str!("init/config.yaml");
 
 impl Init {
-    pub(super) fn run(&self) -> io::Result<u8> {
+    pub(super) fn run(&self, console: &mut Console<'_>) -> io::Result<u8> {
         let directory = self.appdir.join(NODE_DIRECTORY);
-        let mut out = io::stdout().lock();
+        let out = &mut *console.out;
         if let Some(there) = ["config.yaml", "config.json"]
             .map(|name| directory.join(name))
             .iter()
@@ -64,7 +65,12 @@ mod tests {
         let init = Init {
             appdir: folder.path().to_owned(),
         };
-        assert_eq!(init.run().unwrap(), 0);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut console = Console {
+            out: &mut out,
+            err: &mut err,
+        };
+        assert_eq!(init.run(&mut console).unwrap(), 0);
         let mut written = file::read(&folder.path().join(".crossbar/config.yaml")).unwrap();
         let path = written
             .pointer_mut("/workers/0/realms/0/store/path")
@@ -99,7 +105,12 @@ mod tests {
         let init = Init {
             appdir: folder.path().to_owned(),
         };
-        assert_eq!(init.run().unwrap(), 0);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut console = Console {
+            out: &mut out,
+            err: &mut err,
+        };
+        assert_eq!(init.run(&mut console).unwrap(), 0);
         assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
         assert!(!folder.path().join(".crossbar/config.yaml").exists());
     }

@@ -1,12 +1,12 @@
 //! `rewamp config`: the configuration that holds, or its form for Crossbar, on standard output;
 //! everything else on standard error.
 
-use std::io::{self, Write as _};
+use std::io;
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::{FAULTS, Location, read, tell};
+use super::{Console, FAULTS, Location, read, tell};
 use crate::config::finding::Severity;
 use crate::config::reference;
 
@@ -33,36 +33,35 @@ enum Router {
 }
 
 impl Show {
-    pub(super) fn run(&self) -> io::Result<u8> {
+    pub(super) fn run(&self, console: &mut Console<'_>) -> io::Result<u8> {
         if self.reference {
-            io::stdout().write_all(reference::document().as_bytes())?;
+            console.out.write_all(reference::document().as_bytes())?;
             return Ok(0);
         }
-        let draft = match read(&self.location, None)? {
+        let draft = match read(&self.location, None, console)? {
             Ok(draft) => draft,
             Err(code) => return Ok(code),
         };
         let findings = draft.check(Severity::Warning);
         if findings.stop() {
-            tell(&findings, &mut io::stderr())?;
+            tell(&findings, console.err)?;
             return Ok(FAULTS);
         }
         match self.router {
-            None => print(&draft.effective())?,
+            None => print(&draft.effective(), console.out)?,
             Some(Router::Crossbar) => {
                 let export = draft.for_crossbar(self.with_secrets);
                 for lost in &export.lost {
-                    writeln!(io::stderr(), "lost: {lost}")?;
+                    writeln!(console.err, "lost: {lost}")?;
                 }
-                print(&export.tree)?;
+                print(&export.tree, console.out)?;
             }
         }
         Ok(0)
     }
 }
 
-fn print(tree: &Value) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, tree)?;
+fn print(tree: &Value, out: &mut dyn io::Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, tree)?;
     writeln!(out)
 }

@@ -1,11 +1,11 @@
 //! `rewamp start`: logging, configuration, node, exit code.
 
-use std::io::{self, Write as _};
+use std::io;
 
 use clap::Args;
 use log::{LevelFilter, error, warn};
 
-use super::{FAILED, FAULTS, Level, Location, read, tell};
+use super::{Console, FAILED, FAULTS, Level, Location, read, tell};
 use crate::config::Config;
 use crate::config::finding::Findings;
 use crate::node;
@@ -21,16 +21,16 @@ pub(super) struct Start {
 }
 
 impl Start {
-    pub(super) fn run(&self) -> io::Result<u8> {
-        let draft = match read(&self.location, self.loglevel)? {
+    pub(super) fn run(&self, console: &mut Console<'_>) -> io::Result<u8> {
+        let draft = match read(&self.location, self.loglevel, console)? {
             Ok(draft) => draft,
             Err(code) => return Ok(code),
         };
         let (config, warnings) = match draft.config() {
             Ok(checked) => checked,
             Err(findings) => {
-                tell(&findings, &mut io::stderr())?;
-                writeln!(io::stderr(), "the node does not start")?;
+                tell(&findings, console.err)?;
+                writeln!(console.err, "the node does not start")?;
                 return Ok(FAULTS);
             }
         };

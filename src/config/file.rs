@@ -166,8 +166,8 @@ fn read_json(path: &FilePath, text: &str) -> Result<Value, ReadError> {
             let place = format!(" at line {} column {}", error.line(), error.column());
             ReadError::Syntax {
                 path: path.to_owned(),
-                line: error.line(),
-                column: error.column(),
+                line: error.line().max(1),
+                column: error.column().max(1),
                 what: what.strip_suffix(&place).unwrap_or(&what).to_owned(),
             }
         })

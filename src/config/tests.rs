@@ -5,6 +5,7 @@ mod cases; //    of a single key
 mod rules; //    of several
 mod unbuilt; //  of what is known and not there
 mod accepted; // what is read as what
+mod exported; // what Crossbar gets
 mod layered; //  file, environment, command line
 mod mutated; //  anything at all
 

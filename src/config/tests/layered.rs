@@ -128,7 +128,7 @@ fn a_file_that_is_no_json_or_yaml_says_where() {
         "{\n  \"version\": 2,\n}",
         "a.json:3:1: trailing comma",
     );
-    check("a.json", "", "a.json:1:0: EOF");
+    check("a.json", "", "a.json:1:1: EOF");
     check(
         "a.json",
         "{\"a\": 1, \"b\": {\"c\": 1, \"c\": 2}}",
