@@ -12,3 +12,6 @@ pub mod framing; //    RawSocket and WebSocket frames around a message
 pub mod codec; //      bytes ↔ messages
 pub mod feature; //    names of what a peer can do
 pub mod error_uri; //  names of what went wrong
+
+#[doc(hidden)]
+pub mod fuzzing; //     what must hold for any input

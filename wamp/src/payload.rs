@@ -7,9 +7,9 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use crate::serializer::{
-    CborReader, CborWriter, JsonReader, JsonWriter, Limits, Malformed, MsgPackReader,
-    MsgPackWriter, Next, Reader, Serializer, TranscodeError, Writer, copy, read_value, utf8,
-    write_list, write_map,
+    CborReader, CborWriter, JsonReader, JsonWriter, Limits, MsgPackReader, MsgPackWriter, Next,
+    Reader, Serializer, TranscodeError, Writer, copy, inspect, read_value, utf8, write_list,
+    write_map,
 };
 use crate::value::{Dict, Value};
 
@@ -356,13 +356,7 @@ fn check(
     limits: &Limits,
 ) -> Result<(), PayloadError> {
     let bytes = Bytes::copy_from_slice(element);
-    let found = match serializer {
-        Serializer::Json => {
-            utf8(&bytes).and_then(|text| check_with(JsonReader::new(&bytes, text), limits))
-        }
-        Serializer::MsgPack => check_with(MsgPackReader::new(&bytes), limits),
-        Serializer::Cbor => check_with(CborReader::new(&bytes), limits),
-    };
+    let found = inspect(serializer, &bytes, limits);
     let (element, expected_text) = match expected {
         Next::Map => ("kwargs", "a map"),
         _ => ("args", "a list"),
@@ -378,13 +372,6 @@ fn check(
             Err(PayloadError::Malformed { element, at, what })
         }
     }
-}
-
-fn check_with<'a, R: Reader<'a>>(mut reader: R, limits: &Limits) -> Result<Next, Malformed> {
-    let next = reader.next()?;
-    reader.skip(limits.max_nesting())?;
-    reader.finish()?;
-    Ok(next)
 }
 
 fn write<W: Writer>(

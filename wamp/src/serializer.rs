@@ -14,6 +14,8 @@ use bytes::{Bytes, BytesMut};
 
 pub(crate) use self::cbor::CborReader;
 pub use self::cbor::CborWriter;
+#[cfg(test)]
+pub(crate) use self::json::BASE64;
 pub(crate) use self::json::JsonReader;
 pub use self::json::JsonWriter;
 pub(crate) use self::msgpack::MsgPackReader;
@@ -181,6 +183,26 @@ fn read_with<'a, R: Reader<'a>>(mut reader: R, limits: &Limits) -> Result<Value,
     Ok(value)
 }
 
+/// Whether `bytes` are one well-formed value and nothing else, and what it is; no tree is built.
+pub(crate) fn inspect(
+    serializer: Serializer,
+    bytes: &Bytes,
+    limits: &Limits,
+) -> Result<Next, Malformed> {
+    match serializer {
+        Serializer::Json => inspect_with(JsonReader::new(bytes, utf8(bytes)?), limits),
+        Serializer::MsgPack => inspect_with(MsgPackReader::new(bytes), limits),
+        Serializer::Cbor => inspect_with(CborReader::new(bytes), limits),
+    }
+}
+
+fn inspect_with<'a, R: Reader<'a>>(mut reader: R, limits: &Limits) -> Result<Next, Malformed> {
+    let next = reader.next()?;
+    reader.skip(limits.max_nesting)?;
+    reader.finish()?;
+    Ok(next)
+}
+
 /// JSON is read from text known to be UTF-8.
 pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(bytes).map_err(|error| Malformed::new(error.valid_up_to(), Fault::NotUtf8))
@@ -194,3 +216,6 @@ pub(crate) fn all_or_nothing<T, E>(
     let before = out.len();
     append(out).inspect_err(|_| out.truncate(before))
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ use super::write::Writer;
 use crate::value::Integer;
 
 /// Reads base64 with or without padding; what is written always has it.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
