@@ -129,6 +129,7 @@ impl Node {
         if router.realms().is_empty() && !config.realms.is_empty() {
             return Err(Failure::NoRealm);
         }
+        metrics.gauge(Id::Connections).set(0); // so that it is there before the first client
         let connections = Connections::new(connections, &metrics);
         let door = Door::new(router.clone(), &connections, clock);
         let (stop, stopped) = watch::channel(false);

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::logins::{self, LoginError};
 use crate::config::Config;
-use crate::config::checked::{Auth, Endpoint, PathService, Service, Transport, Web};
+use crate::config::checked::{Address, Auth, Endpoint, PathService, Service, Transport, Web};
 use crate::transport::{
     Answer, BindError, Door, Listener, Protocol, RawSocketService, Site, WebSocketService,
 };
@@ -158,25 +158,33 @@ async fn logins(
 }
 
 fn announce(transport: &Transport) {
-    let (id, address) = (transport.id.as_str(), &transport.endpoint.address);
+    let id = transport.id.as_str();
+    let address = &transport.endpoint.address;
     match &transport.service {
-        Service::RawSocket(_) => info!(transport = id; "RawSocket on {address}"),
-        Service::WebSocket(_) => info!(transport = id; "WebSocket on ws://{address}"),
+        Service::RawSocket(_) => info!(transport = id; "RawSocket on {}", url("tcp", address, "")),
+        Service::WebSocket(_) => info!(transport = id; "WebSocket on {}", url("ws", address, "")),
         Service::Web(web) => {
-            let mut sockets = web
+            let sockets = web
                 .paths
                 .iter()
                 .filter_map(|(path, service)| match service {
-                    PathService::WebSocket(_) => Some(format!("ws://{address}{path}")),
+                    PathService::WebSocket(_) => Some(url("ws", address, path)),
                     PathService::NotBuilt(_) => None,
                 });
-            match sockets.next() {
-                None => info!(transport = id; "HTTP on http://{address}, without a WebSocket"),
-                Some(first) => {
-                    let all: Vec<String> = std::iter::once(first).chain(sockets).collect();
-                    info!(transport = id; "WebSocket on {}", all.join(", "));
-                }
+            let sockets: Vec<String> = sockets.collect();
+            if sockets.is_empty() {
+                info!(transport = id; "HTTP without a WebSocket on {}", url("http", address, ""));
+            } else {
+                info!(transport = id; "WebSocket on {}", sockets.join(", "));
             }
         }
+    }
+}
+
+fn url(scheme: &str, address: &Address, path: &str) -> String {
+    match address {
+        Address::Tcp { .. } => format!("{scheme}://{address}{path}"),
+        Address::Unix { .. } if path.is_empty() => format!("unix:{address}"),
+        Address::Unix { .. } => format!("unix:{address}, path {path}"),
     }
 }

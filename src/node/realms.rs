@@ -16,6 +16,7 @@ use rewamp_actors::realm::{self, RealmSettings};
 use rewamp_actors::router::{RealmHandle, Router};
 use rewamp_actors::session::outbox::OutboxLimits;
 use rewamp_history::{EventStore, Filter, OpenError, Sequence, StoreConfig};
+use rewamp_wamp::uri::MatchPolicy;
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -234,5 +235,8 @@ fn describe(filter: &checked::Filter, store: &Store) -> String {
         Some(limit) => format!(", the newest {limit}"),
         None => String::new(),
     };
+    if filter.uri.is_empty() && filter.match_policy == MatchPolicy::Prefix {
+        return format!("everything{limit}");
+    }
     format!("`{}` ({}{limit})", filter.uri, filter.match_policy)
 }
