@@ -5,7 +5,7 @@
 //! realms and slow consumers do not exist here.
 
 mod connection; // one socket: what came in part, what waits to go out
-mod head; // the part of a message that is made anew
+mod message; // how messages are written
 mod router; // what each message does to which sockets
 
 use crate::poller::{Poller, Ready};

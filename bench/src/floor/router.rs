@@ -1,7 +1,7 @@
 //! What each message does to which sockets. A message that is not understood ends its connection.
 
 use super::connection::{Connection, Phase};
-use super::head::Head;
+use super::message::{self, EventPrefix, SIXTEEN_DIGITS};
 use crate::wire::{self, Cursor, Format, Framing, Wire};
 use hashbrown::HashMap;
 use serde_json::json;
@@ -22,13 +22,17 @@ pub(super) struct Router {
 /// Topics and procedures of one format: arguments are not transcoded, so formats do not meet.
 #[derive(Default)]
 struct Names {
-    topics: HashMap<Box<[u8]>, Topic, foldhash::fast::RandomState>,
+    topics: HashMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
+    list: Vec<Topic>,
+    /// Place of the topic that was found last: publications come in runs.
+    recent: usize,
     procedures: HashMap<Box<[u8]>, Procedure, foldhash::fast::RandomState>,
 }
 
 struct Topic {
+    name: Box<[u8]>,
     subscription: u64,
-    prefix: Head,
+    prefix: EventPrefix,
     receivers: Vec<usize>,
 }
 
@@ -52,7 +56,7 @@ impl Router {
             dirty: Vec::new(),
             json: Names::default(),
             msgpack: Names::default(),
-            publication: 1_000_000_000_000_000,
+            publication: SIXTEEN_DIGITS,
             calls: Vec::new(),
             free_calls: Vec::new(),
         }
@@ -83,7 +87,7 @@ impl Router {
             names
                 .procedures
                 .retain(|_, procedure| procedure.callee != id);
-            for topic in names.topics.values_mut() {
+            for topic in &mut names.list {
                 topic.receivers.retain(|receiver| *receiver != id);
             }
         }
@@ -127,7 +131,7 @@ impl Router {
         match cursor.uint()? {
             16 => self.publish(from, format, message, cursor),
             48 => self.call(from, format, message, cursor),
-            70 => self.yielded(format, message, cursor),
+            70 => self.yielded(message, cursor),
             32 => self.subscribe(from, format, cursor),
             64 => self.register(from, format, cursor),
             1 => {
@@ -157,18 +161,28 @@ impl Router {
         let topic = cursor.text()?;
         self.publication += 1;
         let names = match format {
-            Format::Json => &self.json,
-            Format::Msgpack => &self.msgpack,
+            Format::Json => &mut self.json,
+            Format::Msgpack => &mut self.msgpack,
         };
-        if let Some(topic) = names.topics.get(topic) {
-            let head = Head::event(format, message, topic.prefix, self.publication, &cursor);
+        if let Some(topic) = names.topic(topic) {
+            let list = message.first().copied()?;
+            let digits = message::sixteen_digits(self.publication);
             for &receiver in &topic.receivers {
                 let connection = self.connections.get_mut(receiver)?.as_mut()?;
-                append(connection, receiver, &head, cursor.tail(), &mut self.dirty);
+                let (wire, out) = waiting(connection, receiver, &mut self.dirty)?;
+                match format {
+                    Format::Json => {
+                        message::json_event(out, wire, &topic.prefix, digits, &cursor);
+                    }
+                    Format::Msgpack => {
+                        let id = self.publication;
+                        message::msgpack_event(out, wire, list, &topic.prefix, id, &cursor);
+                    }
+                }
             }
         }
         if options.len() > 2 && memchr::memmem::find(options, b"acknowledge").is_some() {
-            self.answer_ids(from, format, &[17, request.uint()?, self.publication])?;
+            self.answer_ids(from, [17, request.uint()?, self.publication])?;
         }
         Some(())
     }
@@ -182,16 +196,18 @@ impl Router {
             Format::Msgpack => &mut self.msgpack,
         };
         // A subscription ID as long as those that other routers draw.
-        let fresh = (1 << 52) + names.topics.len() as u64;
-        let topic = names
-            .topics
-            .entry_ref(cursor.text()?)
-            .or_insert_with(|| Topic::new(format, fresh));
+        let fresh = names.list.len();
+        let name = cursor.text()?;
+        let place = *names.topics.entry_ref(name).or_insert(fresh);
+        if place == fresh {
+            names.list.push(Topic::new(name, (1 << 52) + fresh as u64));
+        }
+        let topic = names.list.get_mut(place)?;
         let subscription = topic.subscription;
         if !topic.receivers.contains(&from) {
             topic.receivers.push(from);
         }
-        self.answer_ids(from, format, &[33, request, subscription])
+        self.answer_ids(from, [33, request, subscription])
     }
 
     /// `[64, Request, Options, Procedure]`; the last callee wins.
@@ -210,7 +226,7 @@ impl Router {
                 callee: from,
             },
         );
-        self.answer_ids(from, format, &[65, request, registration])
+        self.answer_ids(from, [65, request, registration])
     }
 
     /// `[48, Request, Options, Procedure, …]` becomes
@@ -247,37 +263,43 @@ impl Router {
             None => self.calls.push(call),
         }
         let ids = [68, place as u64 + 1, registration];
-        let head = Head::converted(format, message, &ids, &cursor);
-        self.push(callee, &head, cursor.tail())
+        let list = message.first().copied()?;
+        let (wire, out) = self.waiting(callee)?;
+        message::converted(out, wire, list, ids, &cursor);
+        Some(())
     }
 
     /// `[70, Request, Options, …]` becomes `[50, Request, Details, …]`.
-    fn yielded(&mut self, format: Format, message: &[u8], mut cursor: Cursor<'_>) -> Option<()> {
+    fn yielded(&mut self, message: &[u8], mut cursor: Cursor<'_>) -> Option<()> {
         let place = usize::try_from(cursor.uint()?).ok()?.checked_sub(1)?;
         cursor.skip()?;
         let Call { caller, request } = *self.calls.get(place)?;
         self.free_calls.push(place);
-        let head = Head::converted(format, message, &[50, request], &cursor);
+        let list = message.first().copied()?;
         // A caller that left in the meantime gets nothing.
-        let _ = self.push(caller, &head, cursor.tail());
+        if let Some((wire, out)) = self.waiting(caller) {
+            message::converted(out, wire, list, [50, request], &cursor);
+        }
         Some(())
     }
 
-    fn answer_ids(&mut self, to: usize, format: Format, ids: &[u64]) -> Option<()> {
-        let mut head = Head::open(format, 0x90 | ids.len() as u8);
-        head.push_ids(format, ids);
-        let end: &[u8] = if format == Format::Json { b"]" } else { &[] };
-        self.push(to, &head, end)
+    #[inline]
+    fn answer_ids<const N: usize>(&mut self, to: usize, ids: [u64; N]) -> Option<()> {
+        let (wire, out) = self.waiting(to)?;
+        message::numbers(out, wire, ids);
+        Some(())
     }
 
     fn answer(&mut self, to: usize, message: &[u8]) -> Option<()> {
-        self.push(to, &Head::default(), message)
+        let (wire, out) = self.waiting(to)?;
+        wire::begin_frame(wire, message.len(), out);
+        out.extend_from_slice(message);
+        Some(())
     }
 
-    fn push(&mut self, to: usize, head: &Head, tail: &[u8]) -> Option<()> {
-        let connection = self.connections.get_mut(to)?.as_mut()?;
-        append(connection, to, head, tail, &mut self.dirty);
-        Some(())
+    #[inline]
+    fn waiting(&mut self, to: usize) -> Option<(Wire, &mut Vec<u8>)> {
+        waiting(self.connections.get_mut(to)?.as_mut()?, to, &mut self.dirty)
     }
 
     fn mark_dirty(&mut self, id: usize) {
@@ -290,12 +312,22 @@ impl Router {
     }
 }
 
+impl Names {
+    #[inline]
+    fn topic(&mut self, name: &[u8]) -> Option<&Topic> {
+        match self.list.get(self.recent) {
+            Some(recent) if *recent.name == *name => {}
+            _ => self.recent = *self.topics.get(name)?,
+        }
+        self.list.get(self.recent)
+    }
+}
+
 impl Topic {
-    fn new(format: Format, subscription: u64) -> Self {
-        // Which list's head an event has depends on the publication: it is set then.
-        let mut prefix = Head::open(format, 0);
-        prefix.push_ids(format, &[36, subscription]);
+    fn new(name: &[u8], subscription: u64) -> Self {
+        let prefix = EventPrefix::new(subscription);
         Self {
+            name: name.into(),
             subscription,
             prefix,
             receivers: Vec::new(),
@@ -303,24 +335,19 @@ impl Topic {
     }
 }
 
-/// Appends one framed message to what waits for a connection.
-#[inline]
-fn append(
-    connection: &mut Connection,
+/// Where a message for an open connection is written to; the connection is flushed afterwards.
+#[inline(always)]
+fn waiting<'a>(
+    connection: &'a mut Connection,
     id: usize,
-    head: &Head,
-    tail: &[u8],
     dirty: &mut Vec<usize>,
-) {
+) -> Option<(Wire, &'a mut Vec<u8>)> {
     let Phase::Open(wire) = connection.phase else {
-        return;
+        return None;
     };
-    let out = &mut connection.socket.out;
-    wire::begin_frame(wire, head.len() + tail.len(), out);
-    head.append_to(out);
-    out.extend_from_slice(tail);
     if !connection.dirty {
         connection.dirty = true;
         dirty.push(id);
     }
+    Some((wire, &mut connection.socket.out))
 }

@@ -24,7 +24,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next element, an unsigned integer.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn uint(&mut self) -> Option<u64> {
         match self.format {
             Format::Json => self.json_uint(),
@@ -33,7 +33,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps over the next element, an unsigned integer.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn skip_uint(&mut self) -> Option<()> {
         match self.format {
             Format::Json => {
@@ -52,7 +52,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next element, a string without escapes: its bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn text(&mut self) -> Option<&'a [u8]> {
         match self.format {
             Format::Json => {
@@ -71,7 +71,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps over the next element and gives its bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn skip(&mut self) -> Option<&'a [u8]> {
         let len = match self.format {
             Format::Json => json_length(self.left)?,
@@ -219,7 +219,7 @@ fn after_comma(mut left: &[u8]) -> &[u8] {
 }
 
 /// Bytes of the JSON value at the start of `bytes`.
-#[inline]
+#[inline(always)]
 fn json_length(bytes: &[u8]) -> Option<usize> {
     match bytes {
         [b'{', b'}', ..] | [b'[', b']', ..] => Some(2),

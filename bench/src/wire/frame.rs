@@ -120,7 +120,7 @@ pub(crate) fn mask_in_place(content: &mut [u8], mask: [u8; 4]) {
 }
 
 /// Appends the header of a server's frame with `len` bytes of content.
-#[inline]
+#[inline(always)]
 pub(crate) fn begin_frame(wire: Wire, len: usize, out: &mut Vec<u8>) {
     match wire.framing {
         Framing::Raw => out.extend_from_slice(&(len as u32 & 0x00ff_ffff).to_be_bytes()),
@@ -177,7 +177,7 @@ fn opcode(format: Format) -> u8 {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn websocket_head(first: u8, mask_bit: u8, len: usize, out: &mut Vec<u8>) {
     if len < 126 {
         out.extend_from_slice(&[first, mask_bit | len as u8]);
