@@ -263,9 +263,16 @@ fn web(websockets: BTreeMap<String, written::PathService>, web: written::Web) ->
     let mut paths = BTreeMap::new();
     flatten("", web.paths, &mut paths);
     flatten("", websockets, &mut paths);
+    let handshakes = paths.values().filter_map(|service| match service {
+        PathService::WebSocket(websocket) => websocket.open_handshake_timeout,
+        PathService::NotBuilt(_) => None,
+    });
+    let client_timeout = web.options.client_timeout.map(Duration::from_secs);
+    // The clock starts before the path is known, so the strictest of them holds for all.
+    let client_timeout = handshakes.chain(client_timeout).min();
     Web {
         paths: paths.into_iter().collect(),
-        client_timeout: web.options.client_timeout.map(Duration::from_secs),
+        client_timeout,
     }
 }
 

@@ -279,7 +279,8 @@ pub struct RawSocket {
 pub struct Web {
     /// URL path (`/ws`, `/a/b`, or `/` for all others) and what answers there; each path once.
     pub paths: Vec<(String, PathService)>,
-    /// For a request to arrive and an idle connection to stay; none: no limit.
+    /// For a request to arrive and an idle connection to stay, not more than a WebSocket below
+    /// any path allows for its handshake; none: no limit.
     pub client_timeout: Option<Duration>,
 }
 

@@ -103,7 +103,8 @@ static WEB_OPTIONS: Section = Section {
         Key::new(
             "client_timeout",
             Kind::OrNull(&Kind::Integer { min: 1, max: 86_400, unit: "s", hint: "" }),
-            "How long a request may take to arrive, and an idle connection may stay; null: no limit",
+            "How long a request may take to arrive, and an idle connection may stay; null: no limit. \
+             The shortest `open_handshake_timeout` of its WebSockets holds as well",
         )
         .default("30"),
         Key::new("access_log", Kind::Bool, "Logs every request")

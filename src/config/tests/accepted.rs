@@ -101,7 +101,11 @@ fn transports_arrive_with_their_addresses_and_paths() {
     let Service::Web(web) = &config.transports[0].service else {
         panic!()
     };
-    assert_eq!(web.client_timeout, None);
+    assert_eq!(
+        web.client_timeout,
+        Some(Duration::from_secs(5)),
+        "the handshake of its WebSockets has a limit"
+    );
     let paths: Vec<&str> = web.paths.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(paths, ["/deep/er", "/ws"]);
     let PathService::WebSocket(websocket) = &web.paths[1].1 else {
