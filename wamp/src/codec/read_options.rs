@@ -68,20 +68,20 @@ pub(super) fn publish<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<
             b"exclude_me" => options.exclude_me = entry.bool("exclude_me")?.unwrap_or(true),
             b"disclose_me" => options.disclose_me = entry.bool("disclose_me")?.unwrap_or(false),
             b"retain" => options.retain = entry.bool("retain")?.unwrap_or(false),
-            b"exclude" => receivers(lists).exclude = entry.ids("exclude")?,
-            b"exclude_authid" => {
-                receivers(lists).exclude_authid = entry.texts("exclude_authid")?;
-            }
-            b"exclude_authrole" => {
-                receivers(lists).exclude_authrole = entry.texts("exclude_authrole")?;
-            }
-            b"eligible" => receivers(lists).eligible = entry.ids("eligible")?,
-            b"eligible_authid" => {
-                receivers(lists).eligible_authid = entry.texts("eligible_authid")?;
-            }
-            b"eligible_authrole" => {
-                receivers(lists).eligible_authrole = entry.texts("eligible_authrole")?;
-            }
+            b"exclude" => set(lists, entry.ids("exclude")?, |lists| &mut lists.exclude),
+            b"exclude_authid" => set(lists, entry.texts("exclude_authid")?, |lists| {
+                &mut lists.exclude_authid
+            }),
+            b"exclude_authrole" => set(lists, entry.texts("exclude_authrole")?, |lists| {
+                &mut lists.exclude_authrole
+            }),
+            b"eligible" => set(lists, entry.ids("eligible")?, |lists| &mut lists.eligible),
+            b"eligible_authid" => set(lists, entry.texts("eligible_authid")?, |lists| {
+                &mut lists.eligible_authid
+            }),
+            b"eligible_authrole" => set(lists, entry.texts("eligible_authrole")?, |lists| {
+                &mut lists.eligible_authrole
+            }),
             _ => return Ok(false),
         }
         Ok(true)
@@ -90,8 +90,15 @@ pub(super) fn publish<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<
     Ok(options)
 }
 
-fn receivers(lists: &mut Option<Box<ReceiverLists>>) -> &mut ReceiverLists {
-    lists.get_or_insert_default()
+/// Room for lists is made by the first one with something in it.
+fn set<T>(
+    lists: &mut Option<Box<ReceiverLists>>,
+    list: Vec<T>,
+    place: impl FnOnce(&mut ReceiverLists) -> &mut Vec<T>,
+) {
+    if lists.is_some() || !list.is_empty() {
+        *place(lists.get_or_insert_default()) = list;
+    }
 }
 
 pub(super) fn subscribe<'a, R: Reader<'a>>(
