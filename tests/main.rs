@@ -19,3 +19,4 @@ mod crash; // SIGKILL at full rate: what was acknowledged is there
 mod bad_input; // what no proper client sends
 mod bad_websocket; // handshakes and frames, byte by byte
 mod transports; // where clients come in, from outside
+mod deploy; // image, chart and manifests

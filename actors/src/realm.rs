@@ -18,6 +18,7 @@ mod stop; // a clean stop
 #[cfg(test)]
 mod tests;
 
+pub use held::PATIENCE;
 pub use stop::stop;
 
 use std::rc::Rc;
@@ -60,6 +61,8 @@ pub struct RealmSettings {
     pub outbox: OutboxLimits,
     /// What happens to a session for which too much waits; key `rewamp.slow_consumer`.
     pub slow_consumer: SlowConsumer,
+    /// How long publishers wait for room in the history: [`PATIENCE`], but for tests.
+    pub patience: Duration,
     /// Its history, if it keeps one.
     pub history: Option<(Arc<dyn EventStore>, HistorySettings)>,
 }
@@ -166,7 +169,7 @@ impl Realm {
             routes: Routes::new(metrics.clone()),
             history,
             filters: filters.into_iter().collect(),
-            held: Held::new(metrics.gauge(Id::HeldBatches)),
+            held: Held::new(settings.patience, metrics.gauge(Id::HeldBatches)),
             ids,
             clock,
             now,

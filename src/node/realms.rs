@@ -113,6 +113,7 @@ pub(super) async fn start(
             checked::SlowConsumer::Disconnect => SlowConsumer::Disconnect,
             checked::SlowConsumer::Drop => SlowConsumer::Drop,
         },
+        patience: realm::PATIENCE,
         history,
     };
     threads.start(index, settings, router, clock).await

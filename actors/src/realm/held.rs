@@ -17,9 +17,9 @@ use super::messages::Batch;
 use crate::metrics::Gauge;
 use crate::session::outbox::Ticket;
 
-/// How long a publisher is held back. 5 s: a disk that stalls for a moment loses nothing, and a
+/// How long a publisher is held back, in a node. 5 s: a disk that stalls for a moment loses nothing, and a
 /// publisher's own timeout, typically 10 s and more, is not reached.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is left of a batch.
 pub(super) struct Remainder {
@@ -47,6 +47,7 @@ pub(super) struct Held {
     /// Somebody's patience ended, and there has been no room since.
     pub(super) is_over: bool,
     timer: Option<SpawnHandle>,
+    patience: Duration,
     depth: Gauge,
 }
 
@@ -56,12 +57,13 @@ struct Waiting {
 }
 
 impl Held {
-    pub(super) fn new(depth: Gauge) -> Self {
+    pub(super) fn new(patience: Duration, depth: Gauge) -> Self {
         Self {
             sessions: HashMap::default(),
             order: VecDeque::new(),
             is_over: false,
             timer: None,
+            patience,
             depth,
         }
     }
@@ -72,7 +74,7 @@ impl Held {
 
     /// Holds the first batch of a session.
     pub(super) fn hold(&mut self, session: SessionId, left: Remainder, now: u64) {
-        let patience = u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX);
+        let patience = u64::try_from(self.patience.as_nanos()).unwrap_or(u64::MAX);
         let deadline = now.saturating_add(patience);
         self.sessions.insert(
             session,
@@ -170,8 +172,8 @@ impl Realm {
             }
             if !std::mem::replace(&mut self.held.is_over, true) {
                 warn!(realm = &*self.name;
-                    "the history has had no room for {} s: publications are routed and not stored",
-                    PATIENCE.as_secs());
+                    "the history has had no room for {:?}: publications are routed and not stored",
+                    self.held.patience);
             }
             self.run_held(session, false);
         }

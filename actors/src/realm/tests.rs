@@ -5,6 +5,8 @@ mod client; // one session
 mod broker; // publish and subscribe
 mod dealer; // calls
 mod history; // get_events
+mod store; // one that stalls or fails
+mod held; // publishers that wait for it
 mod meta; // the meta API
 mod sessions; // join, leave, and what is out of order
 mod slow; // those who do not read
@@ -12,11 +14,11 @@ mod slow; // those who do not read
 use std::sync::Arc;
 use std::time::Duration;
 
-use rewamp_history::{Engine, Filter, Sequence, StoreConfig};
+use rewamp_history::{Engine, EventStore, Filter, Sequence, StoreConfig};
 use rewamp_wamp::uri::{MatchPolicy, UriCheck};
 
 use super::role::{Allow, Permission, Role};
-use super::{RealmSettings, start};
+use super::{PATIENCE, RealmSettings, start};
 use crate::auth::{AnonymousConfig, AuthConfig, Authenticators, DecoyKey};
 use crate::broker::SlowConsumer;
 use crate::clock::Clock;
@@ -40,6 +42,9 @@ struct Setup {
     outbox: OutboxLimits,
     slow_consumer: SlowConsumer,
     permissions: Vec<Permission>,
+    patience: Duration,
+    /// In place of one in memory with these filters.
+    store: Option<(Arc<dyn EventStore>, HistorySettings)>,
 }
 
 impl Default for Setup {
@@ -49,6 +54,8 @@ impl Default for Setup {
             outbox: OutboxLimits::default(),
             slow_consumer: SlowConsumer::Disconnect,
             permissions: vec![everything("")],
+            patience: PATIENCE,
+            store: None,
         }
     }
 }
@@ -80,28 +87,45 @@ impl Setup {
         }
     }
 
+    /// A store in memory, and how a durable one would be used with small buffers.
+    fn history_settings(&self) -> (HistorySettings, Arc<dyn EventStore>) {
+        let config = StoreConfig {
+            realm: "realm1".to_owned(),
+            engine: Engine::Memory,
+            maxsize: 64 << 20,
+            sync: true,
+            limit: None,
+            filters: self.filters.clone(),
+            memory_begin: Sequence::new(1_000_000),
+        };
+        let settings = HistorySettings {
+            buffertime: Duration::from_millis(20),
+            maxbuffer: 1_000,
+            maxbuffer_bytes: 12_000,
+            durable: true,
+            largest: 1 << 20,
+        };
+        (settings, rewamp_history::open(config).unwrap())
+    }
+
     fn start(self) -> Fixture {
         let router = Router::new(Metrics::new());
         let clock = Clock::system();
-        let history = (!self.filters.is_empty()).then(|| {
-            let config = StoreConfig {
-                realm: "realm1".to_owned(),
-                engine: Engine::Memory,
-                maxsize: 64 << 20,
-                sync: true,
-                limit: None,
-                filters: self.filters,
-                memory_begin: Sequence::new(1_000_000),
-            };
-            let settings = HistorySettings {
-                buffertime: Duration::from_millis(20),
-                maxbuffer: 1_000,
-                maxbuffer_bytes: 1 << 20,
-                durable: false,
-                largest: 1 << 20,
-            };
-            (rewamp_history::open(config).unwrap(), settings)
-        });
+        let in_memory = || {
+            let (settings, store) = self.history_settings();
+            (
+                store,
+                HistorySettings {
+                    durable: false,
+                    maxbuffer_bytes: 1 << 20,
+                    ..settings
+                },
+            )
+        };
+        let history = self
+            .store
+            .clone()
+            .or_else(|| (!self.filters.is_empty()).then(in_memory));
         let settings = RealmSettings {
             name: "realm1".to_owned(),
             uri_check: UriCheck::Loose,
@@ -110,6 +134,7 @@ impl Setup {
                 .collect(),
             outbox: self.outbox,
             slow_consumer: self.slow_consumer,
+            patience: self.patience,
             history,
         };
         let realm = start(settings, &router, clock.clone()).unwrap();

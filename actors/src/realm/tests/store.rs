@@ -1,0 +1,128 @@
+//! A store that a test can stall or break: memory, behind a switch.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use parking_lot::{Condvar, Mutex};
+use rewamp_history::{
+    AppendError, Appended, ConfiguredFilter, Event, EventRef, EventStore, FilterId, Lost, Opened,
+    PageEnd, Query, QueryError, Scope, Sequence, Span, StoreError, StoredTopic, Usage, Viewer,
+};
+use rewamp_wamp::id::SubscriptionId;
+use rewamp_wamp::uri::MatchPolicy;
+
+/// What an append does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Disk {
+    Works,
+    Stalls,
+    Fails,
+}
+
+#[derive(Debug)]
+pub(super) struct SwitchedStore {
+    inner: Arc<dyn EventStore>,
+    disk: Mutex<Disk>,
+    changed: Condvar,
+}
+
+impl SwitchedStore {
+    pub(super) fn new(inner: Arc<dyn EventStore>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            disk: Mutex::new(Disk::Works),
+            changed: Condvar::new(),
+        })
+    }
+
+    pub(super) fn set(&self, disk: Disk) {
+        *self.disk.lock() = disk;
+        self.changed.notify_all();
+    }
+}
+
+impl EventStore for SwitchedStore {
+    fn append(&self, events: &[Arc<Event>]) -> Result<Appended, AppendError> {
+        let mut disk = self.disk.lock();
+        while *disk == Disk::Stalls {
+            self.changed.wait(&mut disk);
+        }
+        if *disk == Disk::Fails {
+            let cause = StoreError::Engine {
+                what: "cannot write",
+                path: "test".into(),
+                reason: "the test said so".to_owned(),
+            };
+            return Err(AppendError { stored: 0, cause });
+        }
+        drop(disk);
+        self.inner.append(events)
+    }
+
+    fn opened(&self) -> &Opened {
+        self.inner.opened()
+    }
+
+    fn filters(&self) -> &[ConfiguredFilter] {
+        self.inner.filters()
+    }
+
+    fn topic(&self, topic: &str) -> Option<Arc<StoredTopic>> {
+        self.inner.topic(topic)
+    }
+
+    fn covering(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId> {
+        self.inner.covering(uri, match_policy)
+    }
+
+    fn subscription_id(&self, uri: &str, match_policy: MatchPolicy) -> SubscriptionId {
+        self.inner.subscription_id(uri, match_policy)
+    }
+
+    fn find_subscription(&self, id: SubscriptionId) -> Option<(ByteString, MatchPolicy)> {
+        self.inner.find_subscription(id)
+    }
+
+    fn remember_pattern(&self, uri: &str, match_policy: MatchPolicy) {
+        self.inner.remember_pattern(uri, match_policy);
+    }
+
+    fn reserve(&self, end: Sequence) -> Result<Sequence, StoreError> {
+        self.inner.reserve(end)
+    }
+
+    fn commit_bytes(&self) -> u64 {
+        self.inner.commit_bytes()
+    }
+
+    fn read(
+        &self,
+        query: &Query,
+        pending: &[&[Arc<Event>]],
+        visit: &mut dyn FnMut(&EventRef<'_>) -> ControlFlow<()>,
+    ) -> Result<PageEnd, QueryError> {
+        self.inner.read(query, pending, visit)
+    }
+
+    fn span(
+        &self,
+        scope: &Scope,
+        viewer: &Viewer,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<Span, StoreError> {
+        self.inner.span(scope, viewer, pending)
+    }
+
+    fn usage(&self) -> Usage {
+        self.inner.usage()
+    }
+
+    fn lost(&self) -> Vec<Lost> {
+        self.inner.lost()
+    }
+
+    fn close(&self, next: Sequence) -> Result<(), StoreError> {
+        self.inner.close(next)
+    }
+}
