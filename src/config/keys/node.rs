@@ -85,6 +85,8 @@ static WORKER: Tagged = Tagged {
             "one node takes its own connections; the worker is left out",
         ),
         Tag::warns("websocket-testee", "the worker is left out"),
+        Tag::warns("hostmonitor", "the worker is left out"),
+        Tag::warns("xbrmm", "the worker is left out"),
     ],
 };
 
