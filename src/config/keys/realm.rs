@@ -28,6 +28,12 @@ pub(super) static REALM: Section = Section {
             "FlatBuffers schemas to validate payloads with",
         )
         .warns(&[], "payloads are not validated"),
+        Key::new("rlinks", Kind::Opaque, "Links to realms of other routers")
+            .warns(&["[]"], "nothing comes from there and nothing goes there"),
+        Key::new("stats", Kind::Opaque, "Counts messages of sessions")
+            .warns(&[], "`/metrics` counts messages"),
+        Key::new("trace", Kind::Opaque, "Records messages of sessions")
+            .warns(&[], "use `--loglevel trace`"),
         Key::new(
             "rewamp",
             Kind::Object(&REWAMP_REALM),
