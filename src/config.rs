@@ -14,6 +14,7 @@ mod environment; //     REWAMP__… variables
 mod layers; //          one over the other
 pub mod keys; //        the table of keys
 pub mod tree; //        walks along it
+pub mod allowed; //     what it allows, in words
 pub mod check; //       what a single key shows
 mod rules; //           what only several show
 pub mod resolve; //     what stands outside

@@ -2,10 +2,9 @@
 //! range, missing keys, parts that are not built. Finds all of them in one walk. What no single
 //! key shows (duplicates, references) is for `rules.rs`.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value};
 
+use super::allowed::{allowed, words};
 use super::finding::{Findings, describe, describe_type, suggest};
 use super::keys::{Key, Kind, MapKeys, Section, Support, Tagged, Text, WHOLE};
 use super::path::Path;
@@ -21,34 +20,10 @@ pub fn check(tree: &Value) -> Findings {
 /// Adds what is wrong with one value.
 pub fn check_value(kind: &'static Kind, value: &Value, path: &Path, findings: &mut Findings) {
     match (kind, value) {
-        (Kind::Opaque, _) | (Kind::Bool, Value::Bool(_)) | (Kind::OrNull(_), Value::Null) => {}
+        (Kind::OrNull(_), Value::Null) => {}
         (Kind::OrNull(kind), _) => check_value(kind, value, path, findings),
-        (Kind::Integer { min, max, .. }, Value::Number(number))
-            if number
-                .as_u64()
-                .is_some_and(|number| (*min..=*max).contains(&number)) => {}
-        (Kind::Numbers(numbers), Value::Number(number))
-            if number
-                .as_u64()
-                .is_some_and(|number| numbers.contains(&number)) => {}
-        (Kind::Text(text), Value::String(written)) if text_fits(*text, written) => {}
-        (Kind::Choice(words), Value::String(written)) if words.contains(&written.as_str()) => {}
-        (Kind::Choice(words), Value::String(written)) => {
-            let mut allowed = allowed(kind);
-            if let Some(near) = suggest(written, words.iter().copied()) {
-                let _ = write!(allowed, "; did you mean `{near}`?");
-            }
-            findings.refuse(path, describe(value), allowed);
-        }
-        (Kind::Port, Value::Number(number))
-            if number
-                .as_u64()
-                .is_some_and(|port| (1..=65_535).contains(&port)) => {}
-        (Kind::Port, Value::String(text)) if port_variable(text).is_some() => {}
         (Kind::Secrets, _) => check_secrets(value, path, findings),
-        (Kind::Object(section), Value::Object(map)) => {
-            check_keys(section, map, path, findings);
-        }
+        (Kind::Object(section), Value::Object(map)) => check_keys(section, map, path, findings),
         (Kind::Tagged(tagged), Value::Object(map)) => check_tagged(tagged, map, path, findings),
         (Kind::List(kind), Value::Array(items)) => {
             for (index, item) in items.iter().enumerate() {
@@ -61,7 +36,35 @@ pub fn check_value(kind: &'static Kind, value: &Value, path: &Path, findings: &m
                 check_value(kind, item, &path.key(key), findings);
             }
         }
+        (Kind::Choice(words), Value::String(written)) if !words.contains(&written.as_str()) => {
+            findings.refuse(
+                path,
+                describe(value),
+                one_of(words.iter().copied(), written),
+            );
+        }
+        _ if fits(kind, value) => {}
         _ => findings.refuse(path, describe(value), allowed(kind)),
+    }
+}
+
+/// Whether a value without parts is one that the kind allows.
+fn fits(kind: &Kind, value: &Value) -> bool {
+    match (kind, value) {
+        (Kind::Opaque, _) | (Kind::Bool, Value::Bool(_)) => true,
+        (Kind::Integer { min, max, .. }, Value::Number(number)) => number
+            .as_u64()
+            .is_some_and(|number| (*min..=*max).contains(&number)),
+        (Kind::Numbers(numbers), Value::Number(number)) => number
+            .as_u64()
+            .is_some_and(|number| numbers.contains(&number)),
+        (Kind::Text(text), Value::String(written)) => text_fits(*text, written),
+        (Kind::Choice(words), Value::String(written)) => words.contains(&written.as_str()),
+        (Kind::Port, Value::Number(number)) => number
+            .as_u64()
+            .is_some_and(|port| (1..=65_535).contains(&port)),
+        (Kind::Port, Value::String(text)) => port_variable(text).is_some(),
+        _ => false,
     }
 }
 
@@ -133,15 +136,12 @@ fn check_tagged(
     let names = || tagged.tags.iter().map(|tag| tag.name);
     let written = match map.get("type") {
         Some(Value::String(written)) => written,
-        Some(other) => return findings.refuse(&at, describe(other), one_of(names())),
-        None => return findings.fault(&at, format!("missing; allowed: {}", one_of(names()))),
+        Some(other) => return findings.refuse(&at, describe(other), words(names())),
+        None => return findings.fault(&at, format!("missing; allowed: {}", words(names()))),
     };
     let Some(tag) = tagged.tag(written) else {
-        let mut allowed = one_of(names());
-        if let Some(near) = suggest(written, names()) {
-            let _ = write!(allowed, "; did you mean `{near}`?");
-        }
-        return findings.refuse(&at, format!("{} {written:?}", tagged.what), allowed);
+        let found = format!("{} {written:?}", tagged.what);
+        return findings.refuse(&at, found, one_of(names(), written));
     };
     if let Support::Unbuilt { stops, why, .. } = tag.support {
         let what = format!("{} `{}`: {why}", tagged.what, tag.name);
@@ -167,9 +167,17 @@ fn unknown(section: &'static Section, name: &str, path: &Path, findings: &mut Fi
     let known = || section.keys.iter().map(|key| key.name);
     let text = match suggest(name, known()) {
         Some(near) => format!("unknown key; did you mean `{near}`?"),
-        None => format!("unknown key; allowed: {}", one_of(known())),
+        None => format!("unknown key; allowed: {}", words(known())),
     };
     findings.fault(&path.key(name), text);
+}
+
+/// What is allowed, and which of it may have been meant.
+fn one_of<'a>(allowed: impl Iterator<Item = &'a str> + Clone, written: &str) -> String {
+    match suggest(written, allowed.clone()) {
+        Some(near) => format!("{}; did you mean `{near}`?", words(allowed)),
+        None => words(allowed),
+    }
 }
 
 /// A secret in one of its forms; the text itself never becomes part of a finding.
@@ -246,68 +254,6 @@ pub fn port_variable(text: &str) -> Option<&str> {
                 && !name.is_empty()
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         })
-}
-
-/// What a kind allows, in words.
-pub fn allowed(kind: &Kind) -> String {
-    match kind {
-        Kind::Bool => String::from("true or false"),
-        Kind::Integer {
-            min,
-            max,
-            unit,
-            hint,
-        } => {
-            let mut text = match (*min, *max) {
-                (min, u64::MAX) => format!("an integer from {min}"),
-                (min, max) => format!("an integer from {min} to {max}"),
-            };
-            if !unit.is_empty() {
-                let _ = write!(text, " ({unit})");
-            }
-            if !hint.is_empty() {
-                let _ = write!(text, "; {hint}");
-            }
-            text
-        }
-        Kind::Numbers(numbers) => numbers
-            .iter()
-            .map(u64::to_string)
-            .collect::<Vec<_>>()
-            .join(" or "),
-        Kind::Text(Text::Any) => String::from("text"),
-        Kind::Text(Text::Some) => String::from("text of at least one character"),
-        Kind::Text(Text::Id) => String::from(
-            "text of 3 to 64 lower-case letters, digits and `_` that begins with a letter",
-        ),
-        Kind::Choice(words) => one_of(words.iter().copied()),
-        Kind::Port => String::from("an integer from 1 to 65535, or \"$NAME\" of the environment"),
-        Kind::Secrets => String::from(
-            "text, \"${NAME}\" of the environment, {\"file\": \"…\"}, or a list of two of them",
-        ),
-        Kind::Object(_) | Kind::Map(..) => String::from("an object"),
-        Kind::Tagged(tagged) => {
-            let types = one_of(tagged.tags.iter().map(|tag| tag.name));
-            let mut text = format!("an object with `type` {types}");
-            if !tagged.hint.is_empty() {
-                let _ = write!(text, "; {}", tagged.hint);
-            }
-            text
-        }
-        Kind::List(_) => String::from("a list"),
-        Kind::OrNull(kind) => format!("{}, or null", allowed(kind)),
-        Kind::Opaque => String::from("anything"),
-    }
-}
-
-/// `a`, `b` or `c`, each in backquotes.
-fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
-    let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
-    match words.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
-        None => String::from("nothing"),
-    }
 }
 
 #[cfg(test)]

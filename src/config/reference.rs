@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::check::allowed;
+use super::allowed::allowed;
 use super::keys::{Key, Kind, NODE, Section, Support, Tag, Tagged};
 
 /// The whole document.
