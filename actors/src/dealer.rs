@@ -9,7 +9,7 @@ use bytestring::ByteString;
 use foldhash::HashMap;
 use rewamp_wamp::codec;
 use rewamp_wamp::error_uri;
-use rewamp_wamp::id::{RegistrationId, RequestId, SessionId};
+use rewamp_wamp::id::{RegistrationId, RequestId};
 use rewamp_wamp::message::{
     Call, CallResult, Error, Invocation, InvocationDetails, Message, MessageType, ResultDetails,
     Yield,
@@ -41,8 +41,8 @@ pub struct Registration {
     pub callee: Rc<Member>,
 }
 
-/// A call that its callee has not answered.
-struct Pending {
+/// A call that its callee has not answered; kept with the callee, by the number of the INVOCATION.
+pub(crate) struct Pending {
     caller: Rc<Member>,
     request: RequestId,
 }
@@ -60,7 +60,10 @@ pub struct Refusal {
 pub struct Dealer {
     by_id: HashMap<RegistrationId, Rc<Registration>>,
     by_procedure: HashMap<ByteString, Rc<Registration>>,
-    pending: HashMap<(SessionId, RequestId), Pending>,
+    /// Calls that wait.
+    pending: usize,
+    /// Those among them whose caller has left, at most.
+    orphans: usize,
     depth: Gauge,
     scratch: BytesMut,
 }
@@ -72,7 +75,8 @@ impl Dealer {
         Self {
             by_id: HashMap::default(),
             by_procedure: HashMap::default(),
-            pending: HashMap::default(),
+            pending: 0,
+            orphans: 0,
             depth,
             scratch: BytesMut::new(),
         }
@@ -133,22 +137,37 @@ impl Dealer {
         let held = std::mem::take(&mut *member.registrations.borrow_mut());
         held.into_values()
             .for_each(|registration| self.forget(&registration));
-        let calls = std::mem::take(&mut *member.calls.borrow_mut());
-        for call in calls {
-            self.pending.remove(&call);
-        }
         let invocations = std::mem::take(&mut *member.invocations.borrow_mut());
-        for invocation in invocations {
-            if let Some(pending) = self.take(member, invocation) {
-                let refusal = Refusal {
-                    uri: error_uri::CANCELED,
-                    text: "the callee left before it answered".to_owned(),
-                };
-                self.refuse(&pending.caller, pending.request, &refusal, delivery);
-            }
+        self.pending -= invocations.len();
+        for pending in invocations.into_values() {
+            let caller = &pending.caller;
+            caller.calls.set(caller.calls.get().saturating_sub(1));
+            let refusal = Refusal {
+                uri: error_uri::CANCELED,
+                text: "the callee left before it answered".to_owned(),
+            };
+            self.refuse(caller, pending.request, &refusal, delivery);
         }
+        self.orphans += member.calls.get();
+        self.sweep();
         self.depth
-            .set(i64::try_from(self.pending.len()).unwrap_or(i64::MAX));
+            .set(i64::try_from(self.pending).unwrap_or(i64::MAX));
+    }
+
+    /// Forgets the calls of those who left, once there are many: looking for them costs a look at
+    /// every call that waits, so it is done no oftener than as many have come to be forgotten.
+    fn sweep(&mut self) {
+        const WORTHWHILE: usize = 1_024;
+        if self.orphans < WORTHWHILE.max(self.pending / 2) {
+            return;
+        }
+        for registration in self.by_id.values() {
+            let mut invocations = registration.callee.invocations.borrow_mut();
+            let before = invocations.len();
+            invocations.retain(|_, pending| !pending.caller.has_left.get());
+            self.pending -= before - invocations.len();
+        }
+        self.orphans = 0;
     }
 
     /// Passes a CALL on to its callee as an INVOCATION.
@@ -179,7 +198,7 @@ impl Dealer {
             });
         };
         let callee = &registration.callee;
-        if caller.calls.borrow().len() >= PENDING_CALLS {
+        if caller.calls.get() >= PENDING_CALLS {
             return Err(Refusal {
                 uri: error_uri::TOO_MANY,
                 text: format!("{PENDING_CALLS} calls of this session wait for an answer already"),
@@ -201,15 +220,13 @@ impl Dealer {
             payload,
         });
         send(&mut self.scratch, callee, &message, delivery)?;
-        self.pending.insert(
-            (callee.id(), invocation),
-            Pending {
-                caller: Rc::clone(caller),
-                request: call.request,
-            },
-        );
-        caller.calls.borrow_mut().insert((callee.id(), invocation));
-        callee.invocations.borrow_mut().insert(invocation);
+        let pending = Pending {
+            caller: Rc::clone(caller),
+            request: call.request,
+        };
+        callee.invocations.borrow_mut().insert(invocation, pending);
+        caller.calls.set(caller.calls.get() + 1);
+        self.pending += 1;
         self.depth.inc();
         Ok(())
     }
@@ -256,12 +273,12 @@ impl Dealer {
     }
 
     fn take(&mut self, callee: &Member, request: RequestId) -> Option<Pending> {
-        let place = (callee.id(), request);
-        let pending = self.pending.remove(&place)?;
-        pending.caller.calls.borrow_mut().remove(&place);
-        callee.invocations.borrow_mut().remove(&request);
+        let pending = callee.invocations.borrow_mut().remove(&request)?;
+        let caller = &pending.caller;
+        caller.calls.set(caller.calls.get().saturating_sub(1));
+        self.pending -= 1;
         self.depth.dec();
-        Some(pending)
+        Some(pending).filter(|pending| !pending.caller.has_left.get())
     }
 
     fn refuse(

@@ -94,6 +94,8 @@ pub struct Realm {
     /// PUBLISHED of the batch under way.
     acknowledgements: BytesMut,
     acknowledged: u32,
+    /// Publications of the batch under way.
+    published: u64,
     scratch: BytesMut,
 }
 
@@ -187,6 +189,7 @@ impl Realm {
             metrics,
             acknowledgements: BytesMut::new(),
             acknowledged: 0,
+            published: 0,
             scratch: BytesMut::new(),
         }
     }

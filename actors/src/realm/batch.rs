@@ -9,7 +9,7 @@ use super::held::Remainder;
 use super::member::Member;
 use super::messages::Batch;
 use super::publish::Published;
-use crate::metrics::{Counter, RealmMetrics};
+use crate::metrics::{Counter, Id, RealmMetrics};
 
 /// Messages received, by type.
 pub(super) struct Received {
@@ -124,6 +124,8 @@ impl Realm {
             history.send();
         }
         self.received.hand_over();
+        self.metrics
+            .count(Id::Publications, std::mem::take(&mut self.published));
         self.delivery.wake();
     }
 }

@@ -5,15 +5,16 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashSet};
+use bytestring::ByteString;
+use foldhash::HashMap;
 use rewamp_history::Identity;
 use rewamp_wamp::error_uri;
 use rewamp_wamp::framing::Wire;
 use rewamp_wamp::id::{RegistrationId, RequestId, SessionId, SubscriptionId};
 
-use super::role::{Asker, NotAuthorized, Role};
+use super::role::{Asker, CallPermit, NotAuthorized, Role};
 use crate::broker::Subscription;
-use crate::dealer::{Refusal, Registration};
+use crate::dealer::{Pending, Refusal, Registration};
 use crate::session::SessionDetails;
 use crate::session::outbox::Outbox;
 
@@ -34,10 +35,14 @@ pub struct Member {
     pub(crate) identity: Arc<Identity>,
     pub(crate) subscriptions: RefCell<HashMap<SubscriptionId, Rc<Subscription>>>,
     pub(crate) registrations: RefCell<HashMap<RegistrationId, Rc<Registration>>>,
-    /// Its calls that wait for an answer: by callee and the number of the INVOCATION.
-    pub(crate) calls: RefCell<HashSet<(SessionId, RequestId)>>,
+    /// It is out of the realm, even if its connection stays for another session.
+    pub(crate) has_left: Cell<bool>,
+    /// How many of its calls wait for an answer.
+    pub(crate) calls: Cell<usize>,
     /// The INVOCATIONs that it has not answered.
-    pub(crate) invocations: RefCell<HashSet<RequestId>>,
+    pub(crate) invocations: RefCell<HashMap<RequestId, Pending>>,
+    /// The procedure that it called last, and that it may.
+    last_call: RefCell<Option<(ByteString, CallPermit)>>,
     next_invocation: Cell<RequestId>,
 }
 
@@ -64,8 +69,10 @@ impl Member {
             max_message,
             subscriptions: RefCell::default(),
             registrations: RefCell::default(),
-            calls: RefCell::default(),
+            has_left: Cell::new(false),
+            calls: Cell::default(),
             invocations: RefCell::default(),
+            last_call: RefCell::default(),
             next_invocation: Cell::new(RequestId::FIRST),
         }
     }
@@ -74,6 +81,25 @@ impl Member {
     #[must_use]
     pub fn id(&self) -> SessionId {
         self.details.id
+    }
+
+    /// May it call `procedure`? Sessions mostly call what they called last.
+    ///
+    /// # Errors
+    /// Its role does not allow it.
+    pub(crate) fn may_call<'a>(
+        &self,
+        procedure: &'a ByteString,
+    ) -> Result<CallPermit, NotAuthorized<'a>> {
+        match &*self.last_call.borrow() {
+            Some((last, permit)) if last == procedure => return Ok(*permit),
+            _ => {}
+        }
+        let permit = self.role.may_call(procedure)?;
+        // A copy: the procedure as it came in is a slice of a whole read block.
+        let procedure = ByteString::from(procedure.to_string());
+        self.last_call.replace(Some((procedure, permit)));
+        Ok(permit)
     }
 
     /// What it is told when its role does not allow something.

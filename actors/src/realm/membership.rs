@@ -136,6 +136,7 @@ impl Realm {
         let Some(member) = self.members.remove(&session) else {
             return;
         };
+        member.has_left.set(true);
         self.held.forget(session);
         self.gauges.sessions.dec();
         self.dealer.leave(&member, &mut self.delivery);

@@ -97,8 +97,8 @@ impl Realm {
         topic: &ByteString,
     ) -> Result<(Rc<Route>, PublishPermit), Refusal> {
         let generation = self.broker.generation();
-        if let Some((route, Some(permit))) = self.routes.known(topic, &member.role, generation) {
-            return Ok((route, permit));
+        if let Some(known) = self.routes.known(topic, &member.role, generation) {
+            return Ok(known);
         }
         check_uri(topic, MatchPolicy::Exact, self.uri_check).map_err(|error| Refusal {
             uri: error_uri::INVALID_URI,
@@ -167,7 +167,7 @@ impl Realm {
         permit: PublishPermit,
         id: PublicationId,
     ) {
-        self.metrics.count(Id::Publications, 1);
+        self.published += 1;
         if route.matches.is_empty() {
             return;
         }

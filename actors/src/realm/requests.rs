@@ -211,7 +211,7 @@ impl Realm {
     }
 
     pub(super) fn call(&mut self, member: &Rc<Member>, call: &Call) {
-        let permit = match member.role.may_call(&call.procedure) {
+        let permit = match member.may_call(&call.procedure) {
             Ok(permit) => permit,
             Err(denied) => {
                 let refusal = member.not_authorized(denied);

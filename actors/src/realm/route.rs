@@ -43,6 +43,8 @@ impl Route {
 /// See the head of this file.
 pub(super) struct Routes {
     by_topic: HashMap<ByteString, Rc<Route>>,
+    /// The one asked for last: publishers mostly publish where they published last.
+    last: Option<(Rc<Route>, ByteString, PublishPermit)>,
     metrics: RealmMetrics,
 }
 
@@ -50,22 +52,32 @@ impl Routes {
     pub(super) fn new(metrics: RealmMetrics) -> Self {
         Self {
             by_topic: HashMap::default(),
+            last: None,
             metrics,
         }
     }
 
-    /// The route of `topic` for a publisher in `role`, if it is remembered and still true.
+    /// The route of `topic` for a publisher in `role` who may publish there, if it is remembered
+    /// and still true.
     pub(super) fn known(
-        &self,
+        &mut self,
         topic: &str,
         role: &Role,
         generation: u64,
-    ) -> Option<(Rc<Route>, Option<PublishPermit>)> {
+    ) -> Option<(Rc<Route>, PublishPermit)> {
+        if let Some((route, of_role, permit)) = &self.last
+            && route.topic == *topic
+            && route.generation == generation
+            && *of_role == *role.name()
+        {
+            return Some((Rc::clone(route), *permit));
+        }
         let route = self
             .by_topic
             .get(topic)
             .filter(|route| route.generation == generation)?;
-        let permit = route.known_permit(role)?;
+        let permit = route.known_permit(role)??;
+        self.last = Some((Rc::clone(route), role.name().clone(), permit));
         Some((Rc::clone(route), permit))
     }
 
