@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use rewamp_wamp::codec::{EventHead, decode, encode, encode_framed, encode_published};
+use rewamp_wamp::codec::{EventHead, append_published, decode, encode, encode_framed};
 use rewamp_wamp::framing::{Framing, Wire};
 use rewamp_wamp::id::{PublicationId, RequestId, SubscriptionId};
 use rewamp_wamp::message::{EventDetails, Message};
@@ -75,7 +75,7 @@ fn events(wire: Wire, payload: &Payload, out: &mut BytesMut) -> Result<(), Failu
     });
     report(&format!("encode PUBLISHED {serializer}"), || {
         out.clear();
-        encode_published(wire, RequestId::FIRST, publication, out).is_ok()
+        append_published(wire, RequestId::FIRST, publication, out) > 0
     });
     for to in Serializer::ALL.into_iter().filter(|to| *to != serializer) {
         let row = format!(

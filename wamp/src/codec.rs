@@ -7,11 +7,13 @@ mod read_options;
 mod write;
 mod write_options;
 mod framed;
+mod hot;
 
 use bytes::{Bytes, BytesMut};
 
 pub use self::fields::{DecodeError, DecodeErrorKind};
-pub use self::framed::{EncodeError, EventHead, encode_framed, encode_published};
+pub use self::framed::{EncodeError, EventHead, encode_framed};
+pub use self::hot::{append_invocation, append_published, append_result};
 use crate::message::Message;
 use crate::serializer::{
     CborReader, CborWriter, JsonReader, JsonWriter, Limits, MsgPackReader, MsgPackWriter,

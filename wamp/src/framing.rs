@@ -64,7 +64,8 @@ impl Wire {
     }
 
     /// The header of a frame with a message of that length.
-    fn header(self, length: usize) -> Result<Header, FrameTooLong> {
+    #[inline]
+    pub(crate) fn header(self, length: usize) -> Result<Header, FrameTooLong> {
         match self.framing {
             Framing::RawSocket => {
                 let header = rawsocket::frame_header(rawsocket::FrameKind::Message, length);

@@ -128,14 +128,12 @@ pub fn rawsocket(input: &[u8]) {
             "there is no other whole frame"
         );
     }
-    if let Some(&handshake) = input.first_chunk() {
-        if let Ok(parsed) = Handshake::parse_request(handshake) {
-            assert_eq!(parsed.to_bytes(), handshake);
-            assert_eq!(
-                Handshake::parse_reply(handshake, parsed.serializer),
-                Ok(parsed)
-            );
-        }
+    if let Some(&handshake) = input.first_chunk()
+        && let Ok(parsed) = Handshake::parse_request(handshake)
+    {
+        assert_eq!(parsed.to_bytes(), handshake);
+        let reply = Handshake::parse_reply(handshake, parsed.serializer);
+        assert_eq!(reply, Ok(parsed));
     }
 }
 

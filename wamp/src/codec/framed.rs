@@ -3,10 +3,11 @@
 use bytes::BytesMut;
 use smallvec::SmallVec;
 
+use super::hot::{Head, TooLong};
 use super::{encode, write_options};
 use crate::framing::{FrameTooLong, Wire, append_framed};
-use crate::id::{PublicationId, RequestId, SubscriptionId};
-use crate::message::{EventDetails, Message, MessageType, Published};
+use crate::id::{PublicationId, SubscriptionId};
+use crate::message::{EventDetails, Message, MessageType};
 use crate::payload::Payload;
 use crate::serializer::{
     CborWriter, JsonWriter, MsgPackWriter, Serializer, TranscodeError, Writer,
@@ -39,26 +40,6 @@ pub fn encode_framed(
     append_framed(wire, estimate, out, |out| {
         Ok(encode(wire.serializer, message, out)?)
     })
-}
-
-/// Appends a framed PUBLISHED and returns the length of the message in it.
-///
-/// # Errors
-/// None in practice: it has a place for them only because all of its kind have.
-pub fn encode_published(
-    wire: Wire,
-    request: RequestId,
-    publication: PublicationId,
-    out: &mut BytesMut,
-) -> Result<usize, EncodeError> {
-    encode_framed(
-        wire,
-        &Message::Published(Published {
-            request,
-            publication,
-        }),
-        out,
-    )
 }
 
 /// What all EVENTs of one subscription on one wire have in common, encoded once:
@@ -128,11 +109,31 @@ impl EventHead {
         payload: &Payload,
         out: &mut BytesMut,
     ) -> Result<usize, EncodeError> {
+        if payload.serializer() == self.wire.serializer
+            && let Ok(appended) = self.append_short(publication, payload, out)
+        {
+            return Ok(appended?);
+        }
         match self.wire.serializer {
             Serializer::Json => self.append_with::<JsonWriter>(publication, payload, out),
             Serializer::MsgPack => self.append_with::<MsgPackWriter>(publication, payload, out),
             Serializer::Cbor => self.append_with::<CborWriter>(publication, payload, out),
         }
+    }
+
+    /// The same by way of the stack, for a payload of the same serializer.
+    #[inline]
+    fn append_short(
+        &self,
+        publication: PublicationId,
+        payload: &Payload,
+        out: &mut BytesMut,
+    ) -> Result<Result<usize, FrameTooLong>, TooLong> {
+        let mut head = Head::of_list(self.wire.serializer, 4 + payload.elements());
+        head.raw(&self.subscription)?;
+        head.number(publication.get())?;
+        head.raw(&self.details)?;
+        Ok(head.finish(self.wire, payload, out))
     }
 
     fn append_with<W: Writer>(

@@ -4,7 +4,7 @@ mod samples;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{DecodeErrorKind, EventHead, decode, encode, encode_framed, encode_published};
+use super::{DecodeErrorKind, EventHead, append_published, decode, encode, encode_framed};
 use crate::framing::{Framing, Wire};
 use crate::id::{PublicationId, RequestId, SubscriptionId};
 use crate::message::{EventDetails, Message, MessageType};
@@ -116,7 +116,7 @@ fn published_is_framed_in_a_few_bytes() {
     };
     let mut out = BytesMut::new();
     let request = RequestId::new(5).unwrap();
-    encode_published(wire, request, PublicationId::new(6).unwrap(), &mut out).unwrap();
+    append_published(wire, request, PublicationId::new(6).unwrap(), &mut out);
     assert_eq!(out, b"\0\0\0\x08[17,5,6]".as_slice());
 }
 
