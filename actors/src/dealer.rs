@@ -204,22 +204,32 @@ impl Dealer {
                 text: format!("{PENDING_CALLS} calls of this session wait for an answer already"),
             });
         }
-        let payload = in_serializer_of(callee, &call.payload)?;
-        let who = disclose.then_some(&caller.details);
         let invocation = callee.next_invocation();
-        let message = Message::Invocation(Invocation {
-            request: invocation,
-            registration: registration.id,
-            details: InvocationDetails {
-                caller: who.map(|who| who.id),
-                caller_authid: who.map(|who| who.authid.clone()),
-                caller_authrole: who.map(|who| who.authrole.clone()),
-                extra: passed_on(&call.options.extra),
-                ..InvocationDetails::default()
-            },
-            payload,
+        let payload = &call.payload;
+        let short = (!disclose && call.options.extra.is_empty()).then(|| {
+            self.scratch.clear();
+            let out = &mut self.scratch;
+            codec::append_invocation(callee.wire, invocation, registration.id, payload, out)
         });
-        send(&mut self.scratch, callee, &message, delivery)?;
+        match short.flatten() {
+            Some(length) => hand_over(callee, length, &self.scratch, delivery)?,
+            None => {
+                let who = disclose.then_some(&caller.details);
+                let message = Message::Invocation(Invocation {
+                    request: invocation,
+                    registration: registration.id,
+                    details: InvocationDetails {
+                        caller: who.map(|who| who.id),
+                        caller_authid: who.map(|who| who.authid.clone()),
+                        caller_authrole: who.map(|who| who.authrole.clone()),
+                        extra: passed_on(&call.options.extra),
+                        ..InvocationDetails::default()
+                    },
+                    payload: in_serializer_of(callee, payload)?,
+                });
+                send(&mut self.scratch, callee, &message, delivery)?;
+            }
+        }
         let pending = Pending {
             caller: Rc::clone(caller),
             request: call.request,
@@ -236,19 +246,29 @@ impl Dealer {
         let Some(pending) = self.take(callee, answer.request) else {
             return;
         };
-        let sent = in_serializer_of(&pending.caller, &answer.payload).and_then(|payload| {
-            let message = Message::Result(CallResult {
-                request: pending.request,
-                details: ResultDetails {
-                    progress: false,
-                    extra: passed_on(&answer.options.extra),
-                },
-                payload,
-            });
-            send(&mut self.scratch, &pending.caller, &message, delivery)
+        let (caller, request) = (&pending.caller, pending.request);
+        let short = answer.options.extra.is_empty().then(|| {
+            self.scratch.clear();
+            codec::append_result(caller.wire, request, &answer.payload, &mut self.scratch)
         });
+        let sent = match short.flatten() {
+            Some(length) => hand_over(caller, length, &self.scratch, delivery),
+            None => in_serializer_of(caller, &answer.payload).and_then(|payload| {
+                let extra = passed_on(&answer.options.extra);
+                let details = ResultDetails {
+                    progress: false,
+                    extra,
+                };
+                let message = Message::Result(CallResult {
+                    request,
+                    details,
+                    payload,
+                });
+                send(&mut self.scratch, caller, &message, delivery)
+            }),
+        };
         if let Err(refusal) = sent {
-            self.refuse(&pending.caller, pending.request, &refusal, delivery);
+            self.refuse(caller, request, &refusal, delivery);
         }
     }
 
@@ -351,6 +371,16 @@ fn send(
         uri: error_uri::INVALID_ARGUMENT,
         text: error.to_string(),
     })?;
+    hand_over(member, length, scratch, delivery)
+}
+
+/// Hands a frame over whose message has that length.
+fn hand_over(
+    member: &Rc<Member>,
+    length: usize,
+    frame: &[u8],
+    delivery: &mut Delivery,
+) -> Result<(), Refusal> {
     if length > member.max_message {
         return Err(Refusal {
             uri: error_uri::PAYLOAD_SIZE_EXCEEDED,
@@ -360,7 +390,7 @@ fn send(
             ),
         });
     }
-    match delivery.message(member, scratch) {
+    match delivery.message(member, frame) {
         Push::Queued => Ok(()),
         Push::Full => Err(unavailable("the receiver reads too slowly and was cut")),
         Push::Closed => Err(unavailable("the receiver is leaving")),

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use bytestring::ByteString;
 use rewamp_history::StoreError;
+use rewamp_wamp::codec;
 use rewamp_wamp::error_uri;
 use rewamp_wamp::framing::Wire;
 use rewamp_wamp::id::{PublicationId, RequestId};
-use rewamp_wamp::message::{Error, Message, MessageType, Published};
+use rewamp_wamp::message::{Error, Message, MessageType};
 use rewamp_wamp::value::{Dict, Value};
 
 use crate::session::encoding;
@@ -48,20 +49,18 @@ impl Waiting {
         dirty: &mut Vec<Arc<Outbox>>,
     ) {
         scratch.clear();
-        encoding::append(self.wire, &self.message(failure), scratch);
+        match failure {
+            None => {
+                codec::append_published(self.wire, self.request, self.publication, scratch);
+            }
+            Some(error) => {
+                let message = routed_not_stored(self.request, self.wire, &error.to_string());
+                encoding::append(self.wire, &message, scratch);
+            }
+        }
         self.outbox.answer(scratch, 1);
         if self.outbox.mark_dirty() {
             dirty.push(Arc::clone(&self.outbox));
-        }
-    }
-
-    fn message(&self, failure: Option<&StoreError>) -> Message {
-        match failure {
-            None => Message::Published(Published {
-                request: self.request,
-                publication: self.publication,
-            }),
-            Some(error) => routed_not_stored(self.request, self.wire, &error.to_string()),
         }
     }
 }

@@ -8,11 +8,10 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use log::debug;
 use rewamp_history::{Receivers, StoredTopic};
+use rewamp_wamp::codec;
 use rewamp_wamp::error_uri;
 use rewamp_wamp::id::PublicationId;
-use rewamp_wamp::message::{
-    Message as WampMessage, MessageType, Publish, PublishOptions, Published as Acknowledgement,
-};
+use rewamp_wamp::message::{MessageType, Publish, PublishOptions};
 use rewamp_wamp::serializer::{Serializer, append_value};
 use rewamp_wamp::uri::{MatchPolicy, check_uri, is_restricted};
 use rewamp_wamp::value::{Dict, Value};
@@ -211,11 +210,7 @@ impl Realm {
                 });
             }
             _ if wanted => {
-                let published = WampMessage::Published(Acknowledgement {
-                    request,
-                    publication: id,
-                });
-                encoding::append(member.wire, &published, &mut self.acknowledgements);
+                codec::append_published(member.wire, request, id, &mut self.acknowledgements);
                 self.acknowledged += 1;
             }
             _ => {}
