@@ -2,6 +2,7 @@
 //! what is there, and end.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 use std::pin::Pin;
@@ -19,7 +20,11 @@ use super::connections::Slot;
 /// What one read takes at most. 64 KiB: a few hundred messages, and one system call for all.
 const READ_BLOCK: usize = 64 * 1024;
 
-/// A block with less room than this is given up for a new one.
+/// Filled blocks that wait to be used again: as many as batches are usually under way. Without,
+/// every read takes fresh pages from the system; measured at 6 % of the work of forwarding.
+const BLOCKS_KEPT: usize = 8;
+
+/// A block with less room than this is given up for another one.
 const READ_LEAST: usize = 4 * 1024;
 
 /// A beginning of a message is copied below this length, and grows where it is from there on.
@@ -99,7 +104,39 @@ pub(super) fn reset<S: Socket>(socket: &S) {
 /// The memory that sockets of one thread are read into. They share it, so that a connection from
 /// which nothing comes holds none.
 #[derive(Clone, Default)]
-pub(super) struct ReadBlock(Rc<RefCell<BytesMut>>);
+pub(super) struct ReadBlock(Rc<RefCell<Blocks>>);
+
+#[derive(Default)]
+struct Blocks {
+    /// Empty; reads fill the room that it has left. None before the first read.
+    current: Option<BytesMut>,
+    /// Filled up, the oldest first. Used again when the last message in them is forgotten.
+    filled: VecDeque<BytesMut>,
+}
+
+impl Blocks {
+    /// An empty block with room for `bytes` and a bit.
+    fn with_room(&mut self, bytes: usize) -> &mut BytesMut {
+        let room = bytes + READ_LEAST;
+        if let Some(filled) = self.current.take_if(|current| current.capacity() < room) {
+            self.filled.push_back(filled);
+        }
+        let Self { current, filled } = self;
+        current.get_or_insert_with(|| {
+            let free = filled
+                .front_mut()
+                .is_some_and(|oldest| oldest.try_reclaim(READ_BLOCK));
+            let oldest = if free || filled.len() > BLOCKS_KEPT {
+                filled.pop_front()
+            } else {
+                None
+            };
+            oldest
+                .filter(|_| free)
+                .unwrap_or_else(|| BytesMut::with_capacity(READ_BLOCK))
+        })
+    }
+}
 
 impl ReadBlock {
     /// Reads once. `partial` is the beginning of a message that earlier reads left, and has what
@@ -114,13 +151,10 @@ impl ReadBlock {
             partial.reserve(partial.len().min(READ_LONG));
             return poll_read_buf(Pin::new(socket), cx, partial);
         }
-        let mut block = self.0.borrow_mut();
-        if block.capacity() < partial.len() + READ_LEAST {
-            // The same memory again, where all earlier slices of it are gone.
-            block.reserve(READ_BLOCK);
-        }
+        let mut blocks = self.0.borrow_mut();
+        let block = blocks.with_room(partial.len());
         block.extend_from_slice(partial);
-        let read = poll_read_buf(Pin::new(socket), cx, &mut *block);
+        let read = poll_read_buf(Pin::new(socket), cx, block);
         if matches!(read, Poll::Ready(Ok(bytes)) if bytes > 0) {
             *partial = block.split();
         } else {
@@ -176,5 +210,64 @@ impl<S: Socket> AsyncWrite for Client<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(block: &ReadBlock, mut source: &[u8], partial: &mut BytesMut) -> usize {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match block.poll_read(&mut source, &mut cx, partial) {
+            Poll::Ready(Ok(bytes)) => bytes,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_read_stands_behind_what_was_left() {
+        let block = ReadBlock::default();
+        for left in [0, 1, KEEP_APART - 1, KEEP_APART, READ_BLOCK] {
+            let mut partial = BytesMut::from(&vec![b'a'; left][..]);
+            let bytes = read(&block, b"bcd", &mut partial);
+            assert_eq!((bytes, partial.len()), (3, left + 3));
+            assert!(partial.ends_with(b"bcd") && partial[..left].iter().all(|&byte| byte == b'a'));
+        }
+        let mut partial = BytesMut::from(&b"left"[..]);
+        assert_eq!(read(&block, b"", &mut partial), 0);
+        assert_eq!(partial, "left");
+    }
+
+    #[test]
+    fn memory_is_used_again_once_its_messages_are_forgotten() {
+        let block = ReadBlock::default();
+        let source = vec![b'x'; READ_BLOCK];
+        let mut seen = std::collections::HashSet::new();
+        let mut under_way = VecDeque::new();
+        for _ in 0..100 {
+            let mut partial = BytesMut::new();
+            read(&block, &source, &mut partial);
+            seen.insert(partial.as_ptr() as usize);
+            under_way.push_back(partial);
+            under_way.drain(..under_way.len().saturating_sub(4));
+        }
+        assert!(
+            seen.len() <= 6,
+            "{} blocks for four batches at a time",
+            seen.len()
+        );
+        let kept: Vec<BytesMut> = (0..100)
+            .map(|_| {
+                let mut partial = BytesMut::new();
+                read(&block, &source, &mut partial);
+                partial
+            })
+            .collect();
+        assert!(
+            kept.iter()
+                .all(|kept| kept.iter().all(|&byte| byte == b'x'))
+        );
+        assert!(block.0.borrow().filled.len() <= BLOCKS_KEPT);
     }
 }
