@@ -1,20 +1,12 @@
-//! The programs of the README's tour, in its order: publish, ask, kill, ask again.
-
-use serde_json::json;
+//! The programs of the README's tour, in its order and on a node with nothing configured:
+//! publish, ask, kill, ask again.
 
 use crate::harness::foreign;
-use crate::harness::node::{self, Node};
+use crate::harness::node::Node;
 
 #[test]
 fn what_the_tour_publishes_is_there_after_the_kill() {
-    let everything = json!({
-        "type": "sled", "path": "history", "maxsize": 67_108_864,
-        "event-history": [{"uri": "", "match": "prefix"}]
-    });
-    let mut node = Node::start(|ports| {
-        let realms = json!([node::open_realm(everything.clone())]);
-        node::config(ports, realms, &node::anonymous())
-    });
+    let mut node = Node::start_with_nothing_configured();
     let url = node.ws();
     let python = foreign::python("examples/tour/publish.py", &[&url]).says();
     let javascript = foreign::node("examples/tour/publish.js", &[&url]).says();

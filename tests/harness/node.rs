@@ -36,18 +36,13 @@ impl Node {
     /// Starts a node with the configuration that `config` writes for its ports, and returns when
     /// it is ready.
     pub(crate) fn start(config: impl Fn(&Ports) -> Value) -> Self {
-        // Another process may take a port between our look and the node's bind: then once more.
-        for _ in 0..3 {
-            let mut node = Self::prepare(&config);
-            node.spawn();
-            if node.becomes_ready() {
-                return node;
-            }
-            if !node.log().contains("in use") {
-                panic!("the node did not become ready; its log:\n{}", node.log());
-            }
-        }
-        panic!("no free ports in three attempts");
+        Self::first_start(|dir, ports| write_config(dir, &config(ports)))
+    }
+
+    /// Starts a node with nothing configured, as `rewamp start` in an empty folder, but for the
+    /// ports: those come from the environment, so that many tests can run at a time.
+    pub(crate) fn start_with_nothing_configured() -> Self {
+        Self::first_start(|_, _| {})
     }
 
     /// Starts the node again after [`Node::kill`] or [`Node::stop`]: same folder, same ports.
@@ -112,28 +107,36 @@ impl Node {
         http_get(self.ports.admin, path)
     }
 
-    fn prepare(config: &impl Fn(&Ports) -> Value) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let ports = Ports {
-            ws: free_port(),
-            raw: free_port(),
-            admin: free_port(),
-        };
-        write_config(dir.path(), &config(&ports));
-        Self {
-            ports,
-            dir,
-            process: None,
-            starts: 0,
+    fn first_start(prepare: impl Fn(&Path, &Ports)) -> Self {
+        // Another process may take a port between our look and the node's bind: then once more.
+        for _ in 0..3 {
+            let mut node = Self {
+                ports: Ports {
+                    ws: free_port(),
+                    raw: free_port(),
+                    admin: free_port(),
+                },
+                dir: tempfile::tempdir().expect("a temporary folder"),
+                process: None,
+                starts: 0,
+            };
+            prepare(node.dir(), &node.ports);
+            node.spawn();
+            if node.becomes_ready() {
+                return node;
+            }
+            if !node.log().contains("in use") {
+                panic!("the node did not become ready; its log:\n{}", node.log());
+            }
         }
+        panic!("no free ports in three attempts");
     }
 
     fn spawn(&mut self) {
         self.starts += 1;
         let log = File::create(self.log_file(self.starts)).expect("a log file");
-        let child = Command::new(BINARY)
-            .args(["start", "--config"])
-            .arg(self.dir().join("config.json"))
+        let child = self
+            .command()
             .current_dir(self.dir())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("one log for both streams"))
@@ -141,6 +144,22 @@ impl Node {
             .spawn()
             .expect("the binary starts");
         self.process = Some(child);
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(BINARY);
+        command.arg("start");
+        let file = self.dir().join("config.json");
+        if file.exists() {
+            command.arg("--config").arg(file);
+        } else {
+            let Ports { ws, raw, admin } = self.ports;
+            command
+                .env("REWAMP__TRANSPORTS__0__ENDPOINT__PORT", ws.to_string())
+                .env("REWAMP__TRANSPORTS__1__ENDPOINT__PORT", raw.to_string())
+                .env("REWAMP__ADMIN__PORT", admin.to_string());
+        }
+        command
     }
 
     /// Whether the node says it is ready before it exits or the time is over.
