@@ -1,6 +1,7 @@
 //! Bytes ↔ messages, for every message and both directions. The transports call
 //! [`decode`] with one frame's content; the outboxes are filled by the `encode…` functions.
 
+mod fault;
 mod fields;
 mod read;
 mod read_options;
@@ -11,7 +12,7 @@ mod hot;
 
 use bytes::{Bytes, BytesMut};
 
-pub use self::fields::{DecodeError, DecodeErrorKind};
+pub use self::fault::{DecodeError, DecodeErrorKind};
 pub use self::framed::{EncodeError, EventHead, encode_framed};
 pub use self::hot::{append_invocation, append_published, append_result};
 use crate::message::Message;
@@ -37,7 +38,7 @@ pub fn decode(
 ) -> Result<Message, Box<DecodeError>> {
     match serializer {
         Serializer::Json => {
-            let text = utf8(frame).map_err(fields::malformed)?;
+            let text = utf8(frame).map_err(fault::malformed)?;
             read::message(JsonReader::new(frame, text), serializer, limits)
         }
         Serializer::MsgPack => read::message(MsgPackReader::new(frame), serializer, limits),

@@ -1,6 +1,7 @@
 //! Bytes to messages: one function a message, in the order of its elements.
 
-use super::fields::{Fields, Wrong};
+use super::fault::Wrong;
+use super::fields::Fields;
 use super::read_options;
 use crate::id::RequestId;
 use crate::message::{

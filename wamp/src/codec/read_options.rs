@@ -2,7 +2,8 @@
 
 use bytestring::ByteString;
 
-use super::fields::{Fields, Wrong};
+use super::fault::Wrong;
+use super::fields::Fields;
 use crate::id::{Id, Kind};
 use crate::message::{
     CallOptions, CancelMode, EventDetails, HelloDetails, InterruptOptions, InvocationDetails,
