@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_util::Stream;
 use log::{debug, info};
-use rewamp_wamp::codec;
+use rewamp_wamp::codec::{self, DecodeError};
 use rewamp_wamp::error_uri;
 use rewamp_wamp::framing::Wire;
 use rewamp_wamp::id::SessionId;
@@ -38,6 +38,10 @@ use outbox::{Outbox, Ticket};
 /// How long a connection may take until it has joined a realm. A client sends HELLO at once and
 /// answers a challenge within a round trip; what takes longer only holds a descriptor.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Messages that go to the realm together, at most. 128: enough that what is done once a batch costs
+/// nothing, and few enough that they are still in the processor's cache when the realm gets them.
+const BATCH: usize = 128;
 
 /// What a transport hands over once its own handshake is done.
 pub struct Connection {
@@ -115,37 +119,43 @@ impl Violation {
 
 impl Session {
     fn frames(&mut self, frames: Vec<Bytes>) {
-        let mut batch = Vec::with_capacity(frames.len());
+        let serializer = self.connection.wire.serializer;
+        let mut left = frames.len();
+        let mut batch = Vec::with_capacity(left.min(BATCH));
         for frame in frames {
-            let result = match self.decode(&frame) {
-                Ok(Some(message)) if self.is_for_realm(&message) => {
+            left -= 1;
+            let result = match codec::decode(serializer, &frame, &Limits::default()) {
+                Ok(message) if self.is_for_realm(&message) => {
                     batch.push(message);
                     Ok(())
                 }
-                Ok(Some(message)) => self.message(message, &mut batch),
-                Ok(None) => Ok(()),
-                Err(violation) => Err(violation),
+                Ok(message) => self.message(message, &mut batch),
+                Err(error) => self.unreadable(&error),
             };
             if let Err(violation) = result {
                 self.pass_on(&mut batch);
                 return self.abort(&violation);
             }
+            if batch.len() >= BATCH {
+                self.pass_on(&mut batch);
+                batch.reserve(left.min(BATCH));
+            }
         }
         self.pass_on(&mut batch);
     }
 
-    /// The message of a frame; `None` if it cannot be read and has been answered for itself.
-    fn decode(&self, frame: &Bytes) -> Result<Option<WampMessage>, Violation> {
-        let wire = self.connection.wire;
-        match codec::decode(wire.serializer, frame, &Limits::default()) {
-            Ok(message) => Ok(Some(message)),
-            Err(error) if matches!(self.state, State::Joined { .. }) => {
-                let answer = decoding::answer(&error, wire)
-                    .ok_or_else(|| Violation::protocol(error.to_string()))?;
+    /// Answers a message that cannot be read for itself, where that is possible.
+    fn unreadable(&self, error: &DecodeError) -> Result<(), Violation> {
+        let joined = matches!(self.state, State::Joined { .. });
+        let answer = joined
+            .then(|| decoding::answer(error, self.connection.wire))
+            .flatten();
+        match answer {
+            Some(answer) => {
                 self.send(&answer);
-                Ok(None)
+                Ok(())
             }
-            Err(error) => Err(Violation::protocol(error.to_string())),
+            None => Err(Violation::protocol(error.to_string())),
         }
     }
 
@@ -215,7 +225,7 @@ impl Session {
         Ok(())
     }
 
-    /// One read, one message to the realm.
+    /// One read, one message to the realm; a large one in pieces.
     #[expect(
         clippy::disallowed_methods,
         reason = "the ticket bounds it: with a few batches under way nothing more is read"

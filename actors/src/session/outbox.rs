@@ -24,8 +24,8 @@ const SHARE_FROM: usize = 2048;
 const TAIL_LIMIT: usize = 256 * 1024;
 
 /// Batches of one session under way in its realm before its reads pause. Policy: TCP pushes back.
-/// 4: one being handled, one behind it, and two in case the realm is busy with others.
-const BATCHES_IN_FLIGHT: u32 = 4;
+/// 8: a large read is several, and the next one may be read while the realm is busy with others.
+const BATCHES_IN_FLIGHT: u32 = 8;
 
 /// The bounds of one session's outbox, from the realm's configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
