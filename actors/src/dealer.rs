@@ -14,7 +14,6 @@ use rewamp_wamp::message::{
     Call, CallResult, Error, Invocation, InvocationDetails, Message, MessageType, ResultDetails,
     Yield,
 };
-use rewamp_wamp::payload::Payload;
 use rewamp_wamp::value::{Dict, Value};
 
 use crate::broker::Delivery;
@@ -22,7 +21,6 @@ use crate::metrics::Gauge;
 use crate::passthru::passed_on;
 use crate::realm::member::Member;
 use crate::session::encoding;
-use crate::session::outbox::Push;
 
 /// Calls of one session that wait for their callee, at most; more are answered with
 /// `rewamp.error.too_many`. Metric `rewamp_pending_calls`. 65,536: far above what a client that
@@ -150,8 +148,6 @@ impl Dealer {
         }
         self.orphans += member.calls.get();
         self.sweep();
-        self.depth
-            .set(i64::try_from(self.pending).unwrap_or(i64::MAX));
     }
 
     /// Forgets the calls of those who left, once there are many: looking for them costs a look at
@@ -206,30 +202,29 @@ impl Dealer {
         }
         let invocation = callee.next_invocation();
         let payload = &call.payload;
-        let short = (!disclose && call.options.extra.is_empty()).then(|| {
-            self.scratch.clear();
-            let out = &mut self.scratch;
-            codec::append_invocation(callee.wire, invocation, registration.id, payload, out)
-        });
-        match short.flatten() {
-            Some(length) => hand_over(callee, length, &self.scratch, delivery)?,
-            None => {
-                let who = disclose.then_some(&caller.details);
-                let message = Message::Invocation(Invocation {
-                    request: invocation,
-                    registration: registration.id,
-                    details: InvocationDetails {
-                        caller: who.map(|who| who.id),
-                        caller_authid: who.map(|who| who.authid.clone()),
-                        caller_authrole: who.map(|who| who.authrole.clone()),
-                        extra: passed_on(&call.options.extra),
-                        ..InvocationDetails::default()
-                    },
-                    payload: in_serializer_of(callee, payload)?,
-                });
-                send(&mut self.scratch, callee, &message, delivery)?;
+        let plain = !disclose && call.options.extra.is_empty();
+        send(callee, delivery, |out| {
+            if plain
+                && let Some(length) =
+                    codec::append_invocation(callee.wire, invocation, registration.id, payload, out)
+            {
+                return Ok(length);
             }
-        }
+            let who = disclose.then_some(&caller.details);
+            let message = Message::Invocation(Invocation {
+                request: invocation,
+                registration: registration.id,
+                details: InvocationDetails {
+                    caller: who.map(|who| who.id),
+                    caller_authid: who.map(|who| who.authid.clone()),
+                    caller_authrole: who.map(|who| who.authrole.clone()),
+                    extra: passed_on(&call.options.extra),
+                    ..InvocationDetails::default()
+                },
+                payload: payload.clone(),
+            });
+            encode(callee, &message, out)
+        })?;
         let pending = Pending {
             caller: Rc::clone(caller),
             request: call.request,
@@ -237,7 +232,6 @@ impl Dealer {
         callee.invocations.borrow_mut().insert(invocation, pending);
         caller.calls.set(caller.calls.get() + 1);
         self.pending += 1;
-        self.depth.inc();
         Ok(())
     }
 
@@ -247,26 +241,27 @@ impl Dealer {
             return;
         };
         let (caller, request) = (&pending.caller, pending.request);
-        let short = answer.options.extra.is_empty().then(|| {
-            self.scratch.clear();
-            codec::append_result(caller.wire, request, &answer.payload, &mut self.scratch)
+        let plain = answer.options.extra.is_empty();
+        let sent = send(caller, delivery, |out| {
+            if plain
+                && let Some(length) =
+                    codec::append_result(caller.wire, request, &answer.payload, out)
+            {
+                return Ok(length);
+            }
+            let extra = passed_on(&answer.options.extra);
+            let details = ResultDetails {
+                progress: false,
+                extra,
+            };
+            let payload = answer.payload.clone();
+            let message = Message::Result(CallResult {
+                request,
+                details,
+                payload,
+            });
+            encode(caller, &message, out)
         });
-        let sent = match short.flatten() {
-            Some(length) => hand_over(caller, length, &self.scratch, delivery),
-            None => in_serializer_of(caller, &answer.payload).and_then(|payload| {
-                let extra = passed_on(&answer.options.extra);
-                let details = ResultDetails {
-                    progress: false,
-                    extra,
-                };
-                let message = Message::Result(CallResult {
-                    request,
-                    details,
-                    payload,
-                });
-                send(&mut self.scratch, caller, &message, delivery)
-            }),
-        };
         if let Err(refusal) = sent {
             self.refuse(caller, request, &refusal, delivery);
         }
@@ -277,15 +272,15 @@ impl Dealer {
         let Some(pending) = self.take(callee, error.request) else {
             return;
         };
-        let sent = in_serializer_of(&pending.caller, &error.payload).and_then(|payload| {
+        let sent = send(&pending.caller, delivery, |out| {
             let message = Message::Error(Error {
                 request_type: MessageType::Call,
                 request: pending.request,
                 details: error.details.clone(),
                 error: error.error.clone(),
-                payload,
+                payload: error.payload.clone(),
             });
-            send(&mut self.scratch, &pending.caller, &message, delivery)
+            encode(&pending.caller, &message, out)
         });
         if let Err(refusal) = sent {
             self.refuse(&pending.caller, pending.request, &refusal, delivery);
@@ -297,7 +292,6 @@ impl Dealer {
         let caller = &pending.caller;
         caller.calls.set(caller.calls.get().saturating_sub(1));
         self.pending -= 1;
-        self.depth.dec();
         Some(pending).filter(|pending| !pending.caller.has_left.get())
     }
 
@@ -312,6 +306,12 @@ impl Dealer {
         self.scratch.clear();
         encoding::append(caller.wire, &message, &mut self.scratch);
         delivery.answer(&caller.outbox, &self.scratch);
+    }
+
+    /// The end of a batch: says how many calls wait.
+    pub fn report(&self) {
+        self.depth
+            .set(i64::try_from(self.pending).unwrap_or(i64::MAX));
     }
 
     /// The registration of this procedure.
@@ -348,40 +348,25 @@ impl Refusal {
     }
 }
 
-fn in_serializer_of(member: &Member, payload: &Payload) -> Result<Payload, Refusal> {
-    if payload.serializer() == member.wire.serializer {
-        return Ok(payload.clone());
-    }
-    payload
-        .transcode(member.wire.serializer)
-        .map_err(|error| Refusal {
-            uri: error_uri::INVALID_ARGUMENT,
-            text: format!("the receiver speaks {}: {error}", member.wire.serializer),
-        })
-}
-
-fn send(
-    scratch: &mut BytesMut,
-    member: &Rc<Member>,
-    message: &Message,
-    delivery: &mut Delivery,
-) -> Result<(), Refusal> {
-    scratch.clear();
-    let length = codec::encode_framed(member.wire, message, scratch).map_err(|error| Refusal {
+/// Appends a message and returns its length; its arguments are transcoded where need be.
+fn encode(member: &Member, message: &Message, out: &mut BytesMut) -> Result<usize, Refusal> {
+    codec::encode_framed(member.wire, message, out).map_err(|error| Refusal {
         uri: error_uri::INVALID_ARGUMENT,
-        text: error.to_string(),
-    })?;
-    hand_over(member, length, scratch, delivery)
+        text: format!("the receiver speaks {}: {error}", member.wire.serializer),
+    })
 }
 
-/// Hands a frame over whose message has that length.
-fn hand_over(
+/// Sends what `append` appends; it returns the length of the message, or has appended nothing.
+fn send(
     member: &Rc<Member>,
-    length: usize,
-    frame: &[u8],
     delivery: &mut Delivery,
+    append: impl FnOnce(&mut BytesMut) -> Result<usize, Refusal>,
 ) -> Result<(), Refusal> {
+    let out = delivery.messages_for(member);
+    let before = out.len();
+    let length = append(out)?;
     if length > member.max_message {
+        out.truncate(before);
         return Err(Refusal {
             uri: error_uri::PAYLOAD_SIZE_EXCEEDED,
             text: format!(
@@ -390,16 +375,6 @@ fn hand_over(
             ),
         });
     }
-    match delivery.message(member, frame) {
-        Push::Queued => Ok(()),
-        Push::Full => Err(unavailable("the receiver reads too slowly and was cut")),
-        Push::Closed => Err(unavailable("the receiver is leaving")),
-    }
-}
-
-fn unavailable(text: &str) -> Refusal {
-    Refusal {
-        uri: error_uri::UNAVAILABLE,
-        text: text.to_owned(),
-    }
+    delivery.message_added();
+    Ok(())
 }

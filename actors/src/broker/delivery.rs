@@ -5,7 +5,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use log::info;
 
 use crate::metrics::{Id, RealmMetrics};
@@ -28,7 +28,14 @@ pub struct Delivery {
     metrics: RealmMetrics,
     dirty: Vec<Arc<Outbox>>,
     delivered: u64,
+    /// Messages for `receiver` that are not in its outbox yet.
+    messages: BytesMut,
+    added: u32,
+    receiver: Option<Rc<Member>>,
 }
+
+/// Bytes of messages collected for one receiver, at most: bounds how long the first waits.
+const MESSAGES: usize = 64 * 1024;
 
 impl Delivery {
     /// Nothing under way yet.
@@ -39,6 +46,9 @@ impl Delivery {
             metrics,
             dirty: Vec::new(),
             delivered: 0,
+            messages: BytesMut::new(),
+            added: 0,
+            receiver: None,
         }
     }
 
@@ -60,17 +70,43 @@ impl Delivery {
         }
     }
 
-    /// Hands over a message that another session caused and that must not get lost, an INVOCATION
-    /// or a RESULT: a receiver with no room for it is cut under either policy, since what waits
-    /// for the message would wait for ever.
-    pub fn message(&mut self, member: &Rc<Member>, frame: &[u8]) -> Push {
-        let push = member.outbox.push_copy(frame, 1);
-        match push {
+    /// Where to append a message that another session caused and that must not get lost, an
+    /// INVOCATION or a RESULT. Consecutive ones for one receiver go to its outbox together; tell of
+    /// each with [`Delivery::message_added`].
+    pub fn messages_for(&mut self, member: &Rc<Member>) -> &mut BytesMut {
+        let goes_on = self
+            .receiver
+            .as_ref()
+            .is_some_and(|receiver| Rc::ptr_eq(receiver, member));
+        if !goes_on {
+            self.flush_messages();
+            self.receiver = Some(Rc::clone(member));
+        }
+        &mut self.messages
+    }
+
+    /// A whole message has been appended.
+    pub fn message_added(&mut self) {
+        self.added += 1;
+        if self.messages.len() >= MESSAGES {
+            self.flush_messages();
+        }
+    }
+
+    /// Hands over what was appended. A receiver with no room for it is cut under either policy,
+    /// since what waits for such a message would wait for ever; who waits for a session that is
+    /// cut is told when it leaves.
+    pub fn flush_messages(&mut self) {
+        let added = std::mem::take(&mut self.added);
+        let Some(member) = self.receiver.take().filter(|_| added > 0) else {
+            return;
+        };
+        match member.outbox.push_copy(&self.messages, added) {
             Push::Queued => self.dirty(&member.outbox),
-            Push::Full => self.cut(member),
+            Push::Full => self.cut(&member),
             Push::Closed => {}
         }
-        push
+        self.messages.clear();
     }
 
     /// Answers something that this client asked for.
@@ -99,6 +135,7 @@ impl Delivery {
 
     /// The end of a batch: every receiver that got something is woken, once.
     pub fn wake(&mut self) {
+        self.flush_messages();
         self.metrics
             .count(Id::Deliveries, std::mem::take(&mut self.delivered));
         self.dirty.drain(..).for_each(|outbox| outbox.wake());

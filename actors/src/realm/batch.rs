@@ -102,6 +102,9 @@ impl Realm {
     fn request(&mut self, member: &Rc<Member>, request: &WampMessage) {
         // Who subscribes now must not get what was published before.
         self.broker.flush(&mut self.delivery);
+        if matches!(request, WampMessage::Goodbye(_)) {
+            self.delivery.flush_messages();
+        }
         match request {
             WampMessage::Subscribe(subscribe) => self.subscribe(member, subscribe),
             WampMessage::Unsubscribe(unsubscribe) => self.unsubscribe(member, unsubscribe),
@@ -123,6 +126,7 @@ impl Realm {
         if let Some(history) = &mut self.history {
             history.send();
         }
+        self.dealer.report();
         self.received.hand_over();
         self.metrics
             .count(Id::Publications, std::mem::take(&mut self.published));
