@@ -167,3 +167,106 @@ impl<R: AsyncRead + Unpin, D: Decode> Stream for Reader<R, D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{FutureExt, StreamExt};
+    use rewamp_actors::session::outbox::OutboxLimits;
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+    /// A message ends with a full stop; `!` is a fault, `?` is answered, `#` closes.
+    struct Sentences;
+
+    impl Decode for Sentences {
+        fn decode(&mut self, read: &mut BytesMut, batch: &mut Batch) -> Result<(), Fault> {
+            while let Some(end) = read.iter().position(|byte| b".!?#".contains(byte)) {
+                let sentence = read.split_to(end + 1).freeze();
+                match sentence[end] {
+                    b'.' => batch.messages.push(sentence),
+                    b'?' => {
+                        batch.answers.extend_from_slice(b"yes");
+                        batch.answered += 1;
+                    }
+                    b'#' => batch.closed = Some(Bytes::from_static(b"closed")),
+                    _ => {
+                        let farewell = Bytes::from_static(b"fault");
+                        return Err(Fault {
+                            text: "do not shout".to_owned(),
+                            farewell,
+                        });
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn read(already: &str) -> (DuplexStream, Reader<DuplexStream, Sentences>, Arc<Outbox>) {
+        let (client, socket) = duplex(1 << 20);
+        let outbox = Arc::new(Outbox::new(OutboxLimits {
+            bytes: 100,
+            messages: 10,
+        }));
+        let already = BytesMut::from(already);
+        let (farewell, block) = (Farewell::default(), ReadBlock::default());
+        let reader = Reader::new(socket, Sentences, already, &outbox, &farewell, &block);
+        (client, reader, outbox)
+    }
+
+    async fn check(already: &str, sent: &str, expected: &[&[&str]], fault: Option<&str>) {
+        let (mut client, reader, _) = read(already);
+        client.write_all(sent.as_bytes()).await.unwrap();
+        drop(client);
+        let mut batches = Vec::new();
+        let mut said = None;
+        for inbound in reader.collect::<Vec<_>>().await {
+            match inbound {
+                Inbound::Frames(frames) => batches.push(frames),
+                Inbound::Fault(text) => said = Some(text),
+            }
+        }
+        assert_eq!(batches, expected, "{already:?} {sent:?}");
+        assert_eq!(said.as_deref(), fault, "{already:?} {sent:?}");
+    }
+
+    #[actix_rt::test]
+    async fn one_read_is_one_batch_of_whole_messages() {
+        check("", "a.b.c", &[&["a.", "b."]], None).await;
+        check("", "", &[], None).await;
+        check("a.b", ".c.", &[&["a."], &["b.", "c."]], None).await;
+    }
+
+    #[actix_rt::test]
+    async fn a_fault_comes_after_the_messages_before_it_and_ends_the_stream() {
+        check("", "a.b!c.", &[&["a."]], Some("do not shout")).await;
+        check("", "!", &[], Some("do not shout")).await;
+        check("", "a.#b.", &[&["a.", "b."]], None).await;
+    }
+
+    #[actix_rt::test]
+    async fn what_the_transport_answers_itself_goes_to_the_outbox() {
+        let (mut client, mut reader, outbox) = read("");
+        client.write_all(b"there?a.").await.unwrap();
+        assert!(reader.next().await.is_some());
+        let mut chunks = Vec::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(outbox.poll_take(&mut cx, 100, &mut chunks).is_ready());
+        assert_eq!(chunks, ["yes"]);
+    }
+
+    #[actix_rt::test]
+    async fn nothing_is_read_while_too_much_waits_for_the_client() {
+        let (mut client, mut reader, outbox) = read("");
+        client.write_all(b"a.").await.unwrap();
+        outbox.answer(&[0; 51], 1);
+        assert!(reader.next().now_or_never().is_none());
+        let mut chunks = Vec::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(outbox.poll_take(&mut cx, 100, &mut chunks).is_ready());
+        assert!(matches!(reader.next().await, Some(Inbound::Frames(_))));
+        outbox.finish();
+        client.write_all(b"b.").await.unwrap();
+        assert!(reader.next().await.is_none());
+    }
+}

@@ -31,6 +31,9 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/pla
     retry-after: 10\r\ncontent-length: 34\r\nconnection: close\r\n\r\n\
     this node has too many connections";
 
+/// How long an HTTP connection that is closing may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
 /// What answers at the paths of a listener.
 pub(crate) struct Site {
     /// From the longest path to the shortest.
@@ -111,6 +114,7 @@ pub(super) async fn service<S: Socket>(site: &Rc<Site>, door: &Door) -> Result<S
     let http = HttpService::build()
         .keep_alive(keep_alive)
         .client_request_timeout(timeout)
+        .client_disconnect_timeout(CLOSE_WITHIN)
         .upgrade(fn_service(
             move |(request, framed): (Request, Framed<Client<S>, h1::Codec>)| {
                 let (app, door) = (Rc::clone(&upgrading), door.clone());

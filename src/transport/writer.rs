@@ -346,3 +346,163 @@ fn poll_stalled(
     }
     Poll::Pending
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::connections::Connections;
+    use actix_rt::task::JoinHandle;
+    use rewamp_actors::metrics::Metrics;
+    use rewamp_actors::session::outbox::OutboxLimits;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+
+    const PLAN: PingPlan = PingPlan {
+        interval: Duration::from_secs(10),
+        answer_within: Some(Duration::from_secs(3)),
+    };
+
+    struct Written {
+        outbox: Arc<Outbox>,
+        farewell: Farewell,
+        client: UnixStream,
+        writer: JoinHandle<()>,
+    }
+
+    fn write(plan: Option<PingPlan>) -> Written {
+        let (client, node) = UnixStream::pair().unwrap();
+        // The reading half stays open, as the session's reader would keep it.
+        let (_, socket) = node.halves();
+        let slot = Connections::new(1, &Metrics::new()).admit().unwrap();
+        let outbox = Arc::new(Outbox::new(OutboxLimits::default()));
+        let farewell = Farewell::new(Bytes::from_static(b"bye"));
+        let heartbeat = plan.map(|plan| Heartbeat::new(plan, Bytes::from_static(b"ping")));
+        let writer = Writer::<UnixStream>::new(socket, &outbox, &farewell, heartbeat, slot);
+        Written {
+            outbox,
+            farewell,
+            client,
+            writer: actix_rt::spawn(writer.run()),
+        }
+    }
+
+    /// More than a socket's buffer takes.
+    fn fill(outbox: &Outbox) {
+        let frames = Bytes::from(vec![b'x'; 100_000]);
+        (0..50).for_each(|_| outbox.answer_shared(frames.clone(), 1));
+        outbox.wake();
+    }
+
+    #[actix_rt::test]
+    async fn all_that_waits_is_written_in_order_and_the_farewell_last() {
+        let Written {
+            outbox,
+            mut client,
+            writer,
+            ..
+        } = write(None);
+        let mut expected = Vec::new();
+        for number in 0..10_000u32 {
+            let frame = vec![number as u8; number as usize % 300];
+            if number % 7 == 0 {
+                outbox.answer_shared(Bytes::from(frame.clone()), 1);
+            } else {
+                outbox.answer(&frame, 1);
+            }
+            expected.extend_from_slice(&frame);
+        }
+        outbox.finish();
+        expected.extend_from_slice(b"bye");
+        let mut read = Vec::new();
+        client.read_to_end(&mut read).await.unwrap();
+        assert!(
+            read == expected,
+            "{} bytes of {}",
+            read.len(),
+            expected.len()
+        );
+        drop(client);
+        writer.await.unwrap();
+    }
+
+    #[actix_rt::test]
+    async fn a_cut_ends_a_write_that_is_under_way() {
+        let Written {
+            outbox,
+            client,
+            writer,
+            ..
+        } = write(None);
+        fill(&outbox);
+        actix_rt::task::yield_now().await;
+        assert!(!writer.is_finished());
+        outbox.cut();
+        writer.await.unwrap();
+        drop(client);
+    }
+
+    #[actix_rt::test]
+    async fn a_client_that_does_not_read_its_end_is_given_up() {
+        let Written {
+            outbox,
+            client,
+            writer,
+            ..
+        } = write(None);
+        fill(&outbox);
+        outbox.finish();
+        tokio::time::pause(); // and time goes on to the next timer when nothing else is left to do
+        writer.await.unwrap();
+        assert!(outbox.is_closed());
+        drop(client);
+    }
+
+    #[actix_rt::test]
+    async fn a_client_that_is_gone_ends_its_session() {
+        let Written {
+            outbox,
+            client,
+            writer,
+            ..
+        } = write(None);
+        drop(client);
+        fill(&outbox);
+        writer.await.unwrap();
+        assert!(outbox.is_closed());
+    }
+
+    #[actix_rt::test]
+    async fn a_quiet_client_is_asked_and_cut_if_it_does_not_answer() {
+        tokio::time::pause();
+        let begun = Instant::now();
+        let Written {
+            outbox,
+            mut client,
+            writer,
+            ..
+        } = write(Some(PLAN));
+        let mut ping = [0; 4];
+        client.read_exact(&mut ping).await.unwrap();
+        assert_eq!((&ping, begun.elapsed().as_secs()), (b"ping", 10));
+        writer.await.unwrap();
+        assert!(outbox.is_closed());
+        assert_eq!(begun.elapsed().as_secs(), 13);
+    }
+
+    #[actix_rt::test]
+    async fn any_traffic_answers_a_ping() {
+        tokio::time::pause();
+        let Written {
+            outbox,
+            farewell,
+            mut client,
+            ..
+        } = write(Some(PLAN));
+        for _ in 0..5 {
+            let mut ping = [0; 4];
+            client.read_exact(&mut ping).await.unwrap();
+            farewell.heard();
+        }
+        assert!(!outbox.is_closed());
+    }
+}
