@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
+use log::warn;
 use rewamp_actors::metrics::Metrics;
 use rewamp_actors::session::outbox::Outbox;
 use tokio::sync::Notify;
@@ -18,6 +19,8 @@ pub(crate) struct Connections {
     sessions: DashMap<u64, Arc<Outbox>>,
     next: AtomicU64,
     draining: AtomicBool,
+    /// Whether the log says that there was no room: once is enough, the metric counts.
+    told: AtomicBool,
     gone: Notify,
     metrics: Metrics,
 }
@@ -31,6 +34,7 @@ impl Connections {
             sessions: DashMap::new(),
             next: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             gone: Notify::new(),
             metrics: metrics.clone(),
         })
@@ -49,6 +53,9 @@ impl Connections {
             .is_err()
         {
             self.metrics.aborted("too_many_connections");
+            if !self.told.swap(true, Ordering::Relaxed) {
+                warn!(limit = self.limit; "there is no room for more connections");
+            }
             return None;
         }
         Some(Slot {
