@@ -96,6 +96,13 @@ impl<R, D> Reader<R, D> {
     }
 }
 
+/// With the session's end, however it came about, nobody answers this client any more.
+impl<R, D> Drop for Reader<R, D> {
+    fn drop(&mut self) {
+        self.outbox.finish();
+    }
+}
+
 impl<R: AsyncRead + Unpin, D: Decode> Reader<R, D> {
     /// The next bytes; false at the end of the stream.
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
