@@ -20,3 +20,4 @@ mod bad_input; // what no proper client sends
 mod bad_websocket; // handshakes and frames, byte by byte
 mod transports; // where clients come in, from outside
 mod deploy; // image, chart and manifests
+mod tidy; // rules that a program can check
