@@ -21,7 +21,7 @@ impl EventPrefix {
     /// For a subscription of sixteen digits.
     pub(super) fn new(subscription: u64) -> Self {
         let [mut json, mut msgpack] = [[0; 20], [0; 20]];
-        let digits = sixteen_digits(subscription);
+        let digits = Counted::from(subscription).digits;
         for (to, from) in json.iter_mut().zip(b"[36,".iter().chain(&digits)) {
             *to = *from;
         }
@@ -159,27 +159,42 @@ fn push_numbers<const N: usize>(out: &mut Vec<u8>, format: Format, list: u8, ids
 fn push_digits(out: &mut Vec<u8>, id: u64) {
     match id {
         0..10 => out.push(b'0' + id as u8),
-        SIXTEEN_DIGITS..=9_999_999_999_999_999 => out.extend_from_slice(&sixteen_digits(id)),
         _ => out.extend_from_slice(itoa::Buffer::new().format(id).as_bytes()),
     }
 }
 
-/// The decimal digits of a number below ten to the sixteenth.
-#[inline]
-pub(super) fn sixteen_digits(number: u64) -> [u8; 16] {
-    let high = u128::from(eight_digits(number / 100_000_000));
-    let low = u128::from(eight_digits(number % 100_000_000));
-    (high | (low << 64)).to_le_bytes()
+/// A number of sixteen digits that is counted up, in both forms: to count in digits is cheaper
+/// than to divide for every event.
+#[derive(Clone, Copy)]
+pub(super) struct Counted {
+    /// The number.
+    pub(super) number: u64,
+    /// The same in decimal digits.
+    pub(super) digits: [u8; 16],
 }
 
-/// Eight digits, the first in the lowest byte: divides all pairs at once.
-#[inline]
-fn eight_digits(number: u64) -> u64 {
-    let fours = (number / 10_000) | ((number % 10_000) << 32);
-    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
-    let pairs = hundreds | ((fours - 100 * hundreds) << 16);
-    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
-    (tens | ((pairs - 10 * tens) << 8)) + 0x3030_3030_3030_3030
+impl Counted {
+    /// Begins at a number of sixteen digits.
+    pub(super) fn from(number: u64) -> Self {
+        let text = number.to_string();
+        Self {
+            number,
+            digits: text.as_bytes().first_chunk().copied().unwrap_or([b'0'; 16]),
+        }
+    }
+
+    /// Adds one.
+    #[inline(always)]
+    pub(super) fn count(&mut self) {
+        self.number += 1;
+        for digit in self.digits.iter_mut().rev() {
+            if *digit < b'9' {
+                *digit += 1;
+                return;
+            }
+            *digit = b'0';
+        }
+    }
 }
 
 #[cfg(test)]
@@ -195,14 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_those_of_the_number() {
-        for number in [
-            0, 7, 99, 100, 9_999, 10_000, 12_345_678, 90_071_992, 99_999_999,
-        ] {
-            let text = format!("{number:08}");
-            assert_eq!(eight_digits(number).to_le_bytes(), text.as_bytes());
+    fn counted_digits_are_those_of_the_number() {
+        let mut counted = Counted::from(SIXTEEN_DIGITS + 98);
+        for _ in 0..1_000 {
+            counted.count();
+            assert_eq!(counted.digits, counted.number.to_string().as_bytes());
         }
-        assert_eq!(&sixteen_digits(1 << 53), b"9007199254740992");
     }
 
     #[test]
@@ -225,7 +238,7 @@ mod tests {
                     let mut event = Vec::new();
                     match format {
                         Format::Json => {
-                            let digits = sixteen_digits(publication);
+                            let digits = Counted::from(publication).digits;
                             json_event(&mut event, wire, &prefix, digits, &cursor);
                         }
                         Format::Msgpack => {

@@ -1,7 +1,7 @@
 //! What each message does to which sockets. A message that is not understood ends its connection.
 
 use super::connection::{Connection, Phase};
-use super::message::{self, EventPrefix, SIXTEEN_DIGITS};
+use super::message::{self, Counted, EventPrefix, SIXTEEN_DIGITS};
 use crate::wire::{self, Cursor, Format, Framing, Wire};
 use hashbrown::HashMap;
 use serde_json::json;
@@ -14,7 +14,7 @@ pub(super) struct Router {
     json: Names,
     msgpack: Names,
     /// Counted from a number as long as those that other routers draw.
-    publication: u64,
+    publication: Counted,
     calls: Vec<Call>,
     free_calls: Vec<usize>,
 }
@@ -56,7 +56,7 @@ impl Router {
             dirty: Vec::new(),
             json: Names::default(),
             msgpack: Names::default(),
-            publication: SIXTEEN_DIGITS,
+            publication: Counted::from(SIXTEEN_DIGITS),
             calls: Vec::new(),
             free_calls: Vec::new(),
         }
@@ -159,14 +159,14 @@ impl Router {
         cursor.skip_uint()?;
         let options = cursor.skip()?;
         let topic = cursor.text()?;
-        self.publication += 1;
+        self.publication.count();
         let names = match format {
             Format::Json => &mut self.json,
             Format::Msgpack => &mut self.msgpack,
         };
         if let Some(topic) = names.topic(topic) {
             let list = message.first().copied()?;
-            let digits = message::sixteen_digits(self.publication);
+            let Counted { number, digits } = self.publication;
             for &receiver in &topic.receivers {
                 let connection = self.connections.get_mut(receiver)?.as_mut()?;
                 let (wire, out) = waiting(connection, receiver, &mut self.dirty)?;
@@ -175,14 +175,13 @@ impl Router {
                         message::json_event(out, wire, &topic.prefix, digits, &cursor);
                     }
                     Format::Msgpack => {
-                        let id = self.publication;
-                        message::msgpack_event(out, wire, list, &topic.prefix, id, &cursor);
+                        message::msgpack_event(out, wire, list, &topic.prefix, number, &cursor);
                     }
                 }
             }
         }
         if options.len() > 2 && memchr::memmem::find(options, b"acknowledge").is_some() {
-            self.answer_ids(from, [17, request.uint()?, self.publication])?;
+            self.answer_ids(from, [17, request.uint()?, self.publication.number])?;
         }
         Some(())
     }
