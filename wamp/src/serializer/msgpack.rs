@@ -158,6 +158,25 @@ impl<'a> MsgPackReader<'a> {
     }
 }
 
+/// Where the item at `at` ends, if it is of the kinds that data mostly consists of; the others
+/// are left to [`MsgPackReader::skip_item`].
+#[inline]
+fn short_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let length = match *bytes.get(at)? {
+        0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 1,
+        0xcc | 0xd0 => 2,
+        0xcd | 0xd1 => 3,
+        0xca | 0xce | 0xd2 => 5,
+        0xcb | 0xcf | 0xd3 => 9,
+        text @ 0xa0..=0xbf => {
+            let end = at + 1 + usize::from(text & 0x1f);
+            return bytes.get(at + 1..end)?.is_ascii().then_some(end);
+        }
+        _ => return None,
+    };
+    (at + length <= bytes.len()).then_some(at + length)
+}
+
 impl<'a> Reader<'a> for MsgPackReader<'a> {
     fn token(&mut self) -> Result<Token<'a>, Malformed> {
         Ok(match self.head()? {
@@ -258,7 +277,9 @@ impl<'a> Reader<'a> for MsgPackReader<'a> {
             }
             left -= 1;
             let begins = self.at;
-            if let Some(items) = self.skip_item()?
+            if let Some(end) = short_end(self.bytes, begins) {
+                self.at = end;
+            } else if let Some(items) = self.skip_item()?
                 && items > 0
             {
                 if around.len() >= usize::from(depth) {

@@ -345,6 +345,20 @@ fn nesting_is_allowed_up_to_the_limit_and_no_further() {
 }
 
 #[test]
+fn tags_nest_as_lists_do() {
+    let limits = Limits::default().with_nesting(5);
+    for (bytes, allowed) in [
+        ("c1c1c1c1c1 01", true),
+        ("c1c1c1c1c1c1 01", false),
+        ("c1c1c1 81c1c1 01", false),
+        ("c1c1 81c1c1 01", true),
+    ] {
+        let answer = inspect(Serializer::Cbor, &hexadecimal(bytes), &limits);
+        assert_eq!(answer.is_ok(), allowed, "{bytes}");
+    }
+}
+
+#[test]
 fn json_that_is_not_json_is_refused() {
     for text in [
         "",

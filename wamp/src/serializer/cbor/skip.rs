@@ -17,12 +17,13 @@ enum Around {
 
 impl CborReader<'_> {
     pub(super) fn skip_item(&mut self, depth: u8) -> Result<(), Malformed> {
-        let depth = usize::from(depth);
         let mut around = SmallVec::<[Around; 16]>::new();
         loop {
             let begins = self.at;
-            if let Some(container) = self.skip_head(depth)? {
-                if around.len() >= depth {
+            if let Some(end) = short_end(self.bytes, begins) {
+                self.at = end;
+            } else if let Some(container) = self.skip_head()? {
+                if around.len() >= usize::from(depth) {
                     return Err(Malformed::new(begins, Fault::TooDeep));
                 }
                 around.push(container);
@@ -59,37 +60,25 @@ impl CborReader<'_> {
         found
     }
 
-    /// Takes an item with its tags; of a container only the head, unless it is empty.
-    fn skip_head(&mut self, depth: usize) -> Result<Option<Around>, Malformed> {
-        let begins = self.at;
-        let mut tags = 0;
-        loop {
-            let (major, argument) = self.head()?;
-            let container = match (major, argument) {
-                (Major::Tag, _) => {
-                    // Whoever reads it may do so by recursion: tags nest as containers do.
-                    tags += 1;
-                    if tags > depth {
-                        return Err(Malformed::new(begins, Fault::TooDeep));
-                    }
-                    continue;
-                }
-                (Major::Unsigned | Major::Negative, _) => return Ok(None),
-                (Major::Text, _) => return self.skip_text(argument).map(|()| None),
-                (Major::Binary, _) => return self.skip_binary(argument).map(|()| None),
-                (Major::Simple, _) => return self.simple(argument).map(|_| None),
-                (Major::List, Argument::Number(items, _)) => {
-                    Around::Counted(self.plausible(items, 1)?)
-                }
-                (Major::Map, Argument::Number(entries, _)) => {
-                    Around::Counted(self.plausible(entries, 2)? * 2)
-                }
-                (Major::List, Argument::Indefinite) => Around::List,
-                (Major::Map, Argument::Indefinite) => Around::Map { value_next: false },
-            };
-            let empty = matches!(container, Around::Counted(0));
-            return Ok((!empty).then_some(container));
-        }
+    /// Takes an item; of a container only the head, unless it is empty.
+    fn skip_head(&mut self) -> Result<Option<Around>, Malformed> {
+        let (major, argument) = self.head()?;
+        let container = match (major, argument) {
+            (Major::Unsigned | Major::Negative, _) => return Ok(None),
+            (Major::Text, _) => return self.skip_text(argument).map(|()| None),
+            (Major::Binary, _) => return self.skip_binary(argument).map(|()| None),
+            (Major::Simple, _) => return self.simple(argument).map(|_| None),
+            // A tag is around one item, and nests as a list does for whoever reads it.
+            (Major::Tag, _) => Around::Counted(1),
+            (Major::List, Argument::Number(items, _)) => Around::Counted(self.plausible(items, 1)?),
+            (Major::Map, Argument::Number(entries, _)) => {
+                Around::Counted(self.plausible(entries, 2)? * 2)
+            }
+            (Major::List, Argument::Indefinite) => Around::List,
+            (Major::Map, Argument::Indefinite) => Around::Map { value_next: false },
+        };
+        let empty = matches!(container, Around::Counted(0));
+        Ok((!empty).then_some(container))
     }
 
     fn skip_text(&mut self, argument: Argument) -> Result<(), Malformed> {
@@ -116,4 +105,23 @@ impl CborReader<'_> {
         }
         Ok(())
     }
+}
+
+/// Where the item at `at` ends, if it is of the kinds that data mostly consists of; the others
+/// are left to [`CborReader::skip_head`].
+#[inline]
+fn short_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let length = match *bytes.get(at)? {
+        0x00..=0x17 | 0x20..=0x37 | 0xf4..=0xf7 => 1,
+        0x18 | 0x38 => 2,
+        0x19 | 0x39 | 0xf9 => 3,
+        0x1a | 0x3a | 0xfa => 5,
+        0x1b | 0x3b | 0xfb => 9,
+        text @ 0x60..=0x77 => {
+            let end = at + 1 + usize::from(text & 0x1f);
+            return bytes.get(at + 1..end)?.is_ascii().then_some(end);
+        }
+        _ => return None,
+    };
+    (at + length <= bytes.len()).then_some(at + length)
 }
