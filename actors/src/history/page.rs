@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
 use rewamp_history::{End, Event, EventRef, EventStore, Position, QueryError};
 use rewamp_wamp::error_uri;
@@ -23,6 +23,10 @@ use crate::session::encoding;
 
 /// Bytes of a RESULT around its events, at most.
 const ENVELOPE: usize = 128;
+
+/// Bytes left free before the first record for the beginnings of the lists around them, which say
+/// how many there are: twice a head of at most 9 bytes.
+const BEFORE: usize = 18;
 
 /// Answers a question with one framed message: RESULT, or ERROR.
 pub(super) fn answer(store: &dyn EventStore, pending: &Pending, question: &Question) -> Bytes {
@@ -64,9 +68,9 @@ impl<'a, W: Writer> Records<'a, W> {
     fn new(question: &'a Question) -> Self {
         Self {
             question,
-            bytes: BytesMut::with_capacity(4096),
+            bytes: BytesMut::zeroed(BEFORE),
             count: 0,
-            room: question.max_message.saturating_sub(ENVELOPE),
+            room: question.max_message.saturating_sub(ENVELOPE) + BEFORE,
             too_large: None,
             writer: std::marker::PhantomData,
         }
@@ -149,11 +153,18 @@ impl<'a, W: Writer> Records<'a, W> {
     }
 
     fn result(self, question: &Question, complete: bool) -> Message {
-        let mut list = BytesMut::with_capacity(self.bytes.len() + 16);
-        W::begin_list(&mut list, 1);
-        W::separate(&mut list, true);
-        W::begin_list(&mut list, usize::try_from(self.count).unwrap_or(usize::MAX));
-        list.extend_from_slice(&self.bytes);
+        let mut before = BytesMut::with_capacity(BEFORE);
+        W::begin_list(&mut before, 1);
+        W::separate(&mut before, true);
+        W::begin_list(
+            &mut before,
+            usize::try_from(self.count).unwrap_or(usize::MAX),
+        );
+        let mut list = self.bytes;
+        list.advance(BEFORE.saturating_sub(before.len()));
+        if let Some(place) = list.get_mut(..before.len()) {
+            place.copy_from_slice(&before);
+        }
         W::end_list(&mut list);
         W::end_list(&mut list);
         let mut extra = Dict::new();
@@ -235,8 +246,19 @@ fn details<W: Writer>(
     match_policy: MatchPolicy,
     inexpressible: Option<&String>,
 ) {
+    let is_pattern = match_policy != MatchPolicy::Exact;
+    if event.details.is_none() && inexpressible.is_none() && event.disclosed.is_none() {
+        // Most events: nothing is built that is not written.
+        W::begin_map(out, usize::from(is_pattern));
+        if is_pattern {
+            W::separate(out, true);
+            W::key(out, "topic");
+            text::<W>(out, event.topic);
+        }
+        return W::end_map(out);
+    }
     let mut details = Dict::new();
-    if match_policy != MatchPolicy::Exact {
+    if is_pattern {
         details.insert("topic", ByteString::from(event.topic));
     }
     if let Some(who) = event.disclosed {

@@ -14,10 +14,12 @@ use tokio::task::spawn_blocking;
 use super::{History, Question, page};
 use crate::metrics::{Gauge, Id, RealmMetrics};
 
-/// Questions of a realm that are answered at the same time, each on a thread. Others wait their
-/// turn; metric `rewamp_history_waiting_queries`. 2: reading is bound by the processor, and a
-/// realm must leave some for routing.
-const AT_ONCE: usize = 2;
+/// Questions of a realm that are answered at the same time, each on a thread: one less than there
+/// are processors, since reading keeps one busy and routing needs one; at least 1, at most 4.
+/// Others wait their turn; metric `rewamp_history_waiting_queries`.
+fn at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).clamp(1, 4))
+}
 
 /// Questions that one turn answers at most, so that a turn is short however small the pages.
 const TURN: usize = 64;
@@ -29,6 +31,7 @@ pub(super) struct Readers {
     sessions: HashMap<SessionId, Asker>,
     turns: VecDeque<SessionId>,
     running: usize,
+    at_once: usize,
     address: Option<Addr<History>>,
     waiting: Gauge,
     metrics: RealmMetrics,
@@ -52,6 +55,7 @@ impl Readers {
             sessions: HashMap::default(),
             turns: VecDeque::new(),
             running: 0,
+            at_once: at_once(),
             address: None,
             waiting: metrics.gauge(Id::HistoryWaitingQueries),
             metrics,
@@ -74,7 +78,7 @@ impl Readers {
 
     /// The questions of the next turn, if one may begin.
     fn next_turn(&mut self) -> Option<(SessionId, Vec<Question>)> {
-        if self.running >= AT_ONCE {
+        if self.running >= self.at_once {
             return None;
         }
         let session = self.turns.pop_front()?;

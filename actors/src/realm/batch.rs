@@ -21,9 +21,24 @@ pub(super) struct Received {
 /// One more than the largest code of a message type.
 const CODES: usize = MessageType::Yield as usize + 1;
 
+/// The types that reach a realm.
+const FROM_CLIENTS: [MessageType; 11] = [
+    MessageType::Hello,
+    MessageType::Goodbye,
+    MessageType::Error,
+    MessageType::Publish,
+    MessageType::Subscribe,
+    MessageType::Unsubscribe,
+    MessageType::Call,
+    MessageType::Cancel,
+    MessageType::Register,
+    MessageType::Unregister,
+    MessageType::Yield,
+];
+
 impl Received {
     pub(super) fn new(metrics: &RealmMetrics) -> Self {
-        let counters = MessageType::ALL
+        let counters = FROM_CLIENTS
             .into_iter()
             .map(|message_type| (message_type, metrics.messages(message_type.name())))
             .collect();
@@ -33,7 +48,7 @@ impl Received {
         }
     }
 
-    fn count(&mut self, message_type: MessageType) {
+    pub(super) fn count(&mut self, message_type: MessageType) {
         if let Some(count) = self.counts.get_mut(message_type as usize) {
             *count += 1;
         }

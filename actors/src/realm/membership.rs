@@ -11,7 +11,8 @@ use rewamp_wamp::feature::{self, role};
 use rewamp_wamp::framing::Wire;
 use rewamp_wamp::id::SessionId;
 use rewamp_wamp::message::{
-    Abort, Goodbye, Message as WampMessage, Roles as WampRoles, Welcome, WelcomeDetails,
+    Abort, Goodbye, Message as WampMessage, MessageType, Roles as WampRoles, Welcome,
+    WelcomeDetails,
 };
 use rewamp_wamp::payload::Payload;
 use rewamp_wamp::value::{Dict, Value};
@@ -47,6 +48,7 @@ const DEALER: &[&str] = &[
 
 impl Realm {
     pub(super) fn join(&mut self, join: Join) {
+        self.received.count(MessageType::Hello);
         let details = join.details;
         let Some(role) = self.roles.get(&details.authrole).cloned() else {
             let text = format!(
