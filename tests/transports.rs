@@ -129,7 +129,11 @@ fn a_client_that_stops_reading_is_cut_and_leaves_no_socket() {
             config
         });
         let mut deaf = deaf_subscriber(&node, over);
-        let socket = other_end(&deaf).expect("the kernel knows both ends");
+        let ports = (
+            deaf.peer_addr().expect("an address").port(),
+            deaf.local_addr().expect("an address").port(),
+        );
+        let socket = kernel_socket(ports).expect("the kernel knows both ends");
         assert!(has_open(&node, &socket));
         let mut publisher = Client::join(node.ports.raw).expect("a session");
         let text = "x".repeat(100_000);
@@ -153,7 +157,7 @@ fn a_client_that_stops_reading_is_cut_and_leaves_no_socket() {
         }
         drop(publisher);
         within(SOON, "the cut client's socket is gone", || {
-            (!has_open(&node, &socket) && other_end(&deaf).is_none()).then_some(())
+            (!has_open(&node, &socket) && kernel_socket(ports).is_none()).then_some(())
         });
         let mut rest = Vec::new();
         assert!(
@@ -216,18 +220,15 @@ fn has_open(node: &Node, socket: &str) -> bool {
         .any(|target| target.to_string_lossy() == format!("socket:[{socket}]"))
 }
 
-/// The number of the socket at the node's end of this connection, as long as the kernel knows it,
-/// in whatever state.
-fn other_end(stream: &TcpStream) -> Option<String> {
-    const REMOTE: usize = 2;
-    const INODE: usize = 9;
-    let port = stream.local_addr().expect("an address").port();
-    let peer = format!(":{port:04X}");
+/// The number of the socket with these ports, its own and its peer's, as long as the kernel knows
+/// it, in whatever state.
+fn kernel_socket((own, peer): (u16, u16)) -> Option<String> {
+    let (own, peer) = (format!(":{own:04X}"), format!(":{peer:04X}"));
     let table = fs::read_to_string("/proc/net/tcp").expect("Linux");
     table.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let inode = fields.get(INODE)?;
-        fields[REMOTE].ends_with(&peer).then(|| (*inode).to_owned())
+        let is_it = fields[1].ends_with(&own) && fields[2].ends_with(&peer);
+        is_it.then(|| fields[9].to_owned())
     })
 }
 
