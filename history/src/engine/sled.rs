@@ -68,10 +68,6 @@ pub(crate) struct Sled {
 impl Sled {
     /// Opens or begins the store in a folder.
     pub(crate) fn open(path: &Path, config: StoreConfig) -> Result<Self, OpenError> {
-        Self::open_on(Disk::default(), path, config)
-    }
-
-    fn open_on(disk: Disk, path: &Path, config: StoreConfig) -> Result<Self, OpenError> {
         if config.maxsize < MIN_SLED_MAXSIZE {
             let maxsize = config.maxsize;
             return Err(OpenError::TooSmall {
@@ -79,6 +75,15 @@ impl Sled {
                 least: MIN_SLED_MAXSIZE,
             });
         }
+        Self::open_on(Disk::default(), Sizes::of(config.maxsize), path, config)
+    }
+
+    fn open_on(
+        disk: Disk,
+        sizes: Sizes,
+        path: &Path,
+        config: StoreConfig,
+    ) -> Result<Self, OpenError> {
         let found = recover(&disk, path, &config.realm)?;
         let Recovered {
             mut catalog,
@@ -94,10 +99,12 @@ impl Sled {
             Filter { limit, ..filter }
         });
         let filters = catalog.configure(filters.collect());
-        let mut lost_now = Vec::new();
         for (hole, why) in &found.holes {
             if catalog.note_lost(hole.from, hole.to, why) {
-                lost_now.push(*hole);
+                log::error!(
+                    realm = config.realm.as_str(), from = hole.from.get(), to = hole.to.get();
+                    "events may be missing from the history: {why}"
+                );
             }
         }
         if catalog != before || !catalog::Catalog::path(path).exists() {
@@ -135,7 +142,6 @@ impl Sled {
         let newest = newest.map_or(Sequence::ZERO, |(newest, _)| newest);
         let newest = newest.max(marked.acknowledged);
         let writer = Writer::new(newest, found.last_time);
-        let sizes = Sizes::of(config.maxsize);
         let shared = Arc::new(Shared::new(
             disk,
             path.to_owned(),
@@ -294,13 +300,12 @@ impl EventStore for Sled {
                 filter.filter.limit.map_or(count, |limit| count.min(limit)),
             )
         };
-        let active = self.shared.keeping.lock().active.clone();
         Usage {
             events: segments
                 .iter()
                 .map(|segment| u64::from(segment.events()))
                 .sum(),
-            bytes: self.shared.used(active.as_ref()),
+            bytes: self.shared.used(&self.shared.keeping.lock()),
             segments: segments.len() as u64,
             filters: self.filters().iter().map(kept).collect(),
         }

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -123,9 +124,10 @@ impl Db {
         }
     }
 
-    /// Bytes of its log.
+    /// Bytes of its log, in length or in blocks, whichever is more.
     pub(super) fn size(&self) -> u64 {
-        self.file.metadata().map_or(0, |metadata| metadata.len())
+        let metadata = self.file.metadata();
+        metadata.map_or(0, |metadata| metadata.len().max(metadata.blocks() * 512))
     }
 
     fn run<T>(

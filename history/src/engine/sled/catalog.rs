@@ -25,6 +25,16 @@ pub(super) struct Catalog {
     pub(super) origin: Origin,
     pub(super) filters: Vec<Known>,
     pub(super) lost: Vec<Lost>,
+    /// Runs between segments that were dropped because no filter kept anything of them, in
+    /// order: what is missing there is not lost.
+    pub(super) dropped: Vec<Dropped>,
+}
+
+/// A run of sequences, both ends inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Dropped {
+    pub(super) from: Sequence,
+    pub(super) to: Sequence,
 }
 
 /// A filter that is configured, or was once and may have events left.
@@ -45,6 +55,7 @@ impl Catalog {
             origin,
             filters: Vec::new(),
             lost: Vec::new(),
+            dropped: Vec::new(),
         }
     }
 
@@ -84,6 +95,11 @@ impl Catalog {
             put_u64(&mut body, lost.to.get());
             put_text(&mut body, &lost.why);
         }
+        put_u32(&mut body, self.dropped.len() as u32);
+        for dropped in &self.dropped {
+            put_u64(&mut body, dropped.from.get());
+            put_u64(&mut body, dropped.to.get());
+        }
         seal_envelope(MAGIC, &body)
     }
 
@@ -108,6 +124,12 @@ impl Catalog {
                 from: Sequence::new(take_u64(rest)?),
                 to: Sequence::new(take_u64(rest)?),
                 why: take_text(rest)?.to_owned(),
+            });
+        }
+        for _ in 0..take_u32(rest)? {
+            catalog.dropped.push(Dropped {
+                from: Sequence::new(take_u64(rest)?),
+                to: Sequence::new(take_u64(rest)?),
             });
         }
         Some(catalog)
@@ -164,6 +186,42 @@ impl Catalog {
         if let Some(known) = self.filters.iter_mut().find(|known| known.id == filter) {
             known.floor = known.floor.max(dropped);
         }
+    }
+
+    /// Notes that a segment between others was dropped: what came after `previous`, up to `to`.
+    pub(super) fn note_dropped(&mut self, previous: Sequence, to: Sequence) {
+        match self
+            .dropped
+            .iter_mut()
+            .find(|dropped| dropped.to == previous)
+        {
+            Some(before) => before.to = to,
+            None => self.dropped.push(Dropped {
+                from: previous.next(),
+                to,
+            }),
+        }
+        self.dropped.sort_by_key(|dropped| dropped.from);
+        // The run may have closed the gap to the one behind it.
+        self.dropped.dedup_by(|next, before| {
+            let adjacent = before.to.next() == next.from;
+            if adjacent {
+                before.to = next.to;
+            }
+            adjacent
+        });
+    }
+
+    /// Forgets dropped runs before the oldest event that is left.
+    pub(super) fn forget_dropped(&mut self, oldest: Sequence) {
+        self.dropped.retain(|dropped| dropped.to >= oldest);
+    }
+
+    /// Whether all from `from` to `to` was dropped on purpose.
+    pub(super) fn is_dropped(&self, from: Sequence, to: Sequence) -> bool {
+        self.dropped
+            .iter()
+            .any(|dropped| dropped.from <= from && to <= dropped.to)
     }
 
     /// Notes that events from `from` to `to` may be missing; says whether that is news.
@@ -230,6 +288,7 @@ mod tests {
         catalog.configure(vec![filter("com.", Some(5)), filter("net.", None)]);
         catalog.raise_floor(FilterId::new(1), Sequence::new(77));
         catalog.note_lost(Sequence::new(3), Sequence::new(9), "flipped");
+        catalog.note_dropped(Sequence::new(10), Sequence::new(20));
         catalog.write(&Disk::default(), folder.path()).unwrap();
         assert_eq!(
             Catalog::read(&Disk::default(), folder.path()).unwrap(),
@@ -247,6 +306,20 @@ mod tests {
         assert!(!catalog.known(FilterId::new(0)).unwrap().configured);
         let third = catalog.configure(vec![filter("a", None), filter("a", None)]);
         assert_eq!(numbers(&third), [0]);
+    }
+
+    #[test]
+    fn dropped_runs_that_meet_are_one() {
+        let mut catalog = Catalog::begin(Origin::draw("realm1").unwrap());
+        let sequence = Sequence::new;
+        catalog.note_dropped(sequence(10), sequence(20));
+        catalog.note_dropped(sequence(30), sequence(40));
+        assert!(!catalog.is_dropped(sequence(11), sequence(40)));
+        catalog.note_dropped(sequence(20), sequence(30));
+        assert!(catalog.is_dropped(sequence(11), sequence(40)));
+        assert_eq!(catalog.dropped.len(), 1);
+        catalog.forget_dropped(sequence(41));
+        assert_eq!(catalog.dropped, []);
     }
 
     #[test]

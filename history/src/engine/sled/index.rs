@@ -266,6 +266,18 @@ impl Growing {
             .map_or(Sequence::ZERO, |events| events.last)
     }
 
+    /// About how many bytes this index takes on disk, rather more than less.
+    pub(super) fn sealed_bytes(&self) -> u64 {
+        // A publication takes 12 bytes and 1.25 of the filter in front; a topic's event 4, and
+        // as much for each filter that is not dense. Every array ends with a page.
+        let filters: u64 = self
+            .filters
+            .values()
+            .map(|events| events.rest.len() as u64 * 4)
+            .sum();
+        u64::from(self.events) * 20 + filters + self.names.len() as u64 * 128 + 32_768
+    }
+
     /// The ordinal of a publication.
     pub(super) fn publication(&self, publication: PublicationId) -> Option<u32> {
         self.publications.get(publication)

@@ -22,6 +22,9 @@ use crate::filter::FilterTable;
 /// How long events may be without a sync where `sync` is off.
 const UNSYNCED: Duration = Duration::from_secs(1);
 
+/// More than a database without events takes.
+const EMPTY_SEGMENT: u64 = 64 << 10;
+
 /// The folder of a growing segment.
 pub(super) fn active_path(folder: &Path, generation: u64) -> PathBuf {
     folder.join(format!("{generation:010}.active"))
@@ -123,7 +126,7 @@ impl Keeper {
     /// Drops the oldest sealed segments until there is headroom for what grows.
     fn make_room(&self) -> Result<(), StoreError> {
         let Shared { sizes, .. } = *self.shared;
-        self.measure();
+        self.shared.measure();
         loop {
             let segments = self.shared.segments();
             let sealed: u64 = segments
@@ -141,27 +144,38 @@ impl Keeper {
     fn give_room(&self) -> Result<(), StoreError> {
         let shared = &self.shared;
         loop {
-            self.measure();
-            let (wanted, active) = {
-                let keeping = shared.keeping.lock();
-                (keeping.wanted, keeping.active.clone())
-            };
-            if wanted == 0 || shared.used(active.as_ref()) + wanted <= shared.sizes.max {
+            shared.measure();
+            let keeping = shared.keeping.lock();
+            if keeping.wanted == 0 || shared.used(&keeping) + keeping.wanted <= shared.sizes.max {
                 return Ok(());
             }
+            drop(keeping);
             if !self.drop_oldest()? {
-                return Err(StoreError::Engine {
-                    what: "cannot make room",
-                    path: shared.folder.clone(),
-                    reason: format!("maxsize {} is used up by other files", shared.sizes.max),
-                });
+                return Err(self.no_room());
             }
         }
     }
 
-    fn measure(&self) {
-        let active = self.shared.keeping.lock().active.clone();
-        self.shared.measure(active.as_ref(), 0);
+    /// Sets bytes aside that are about to be written here, and drops the oldest sealed segments
+    /// for them if it must be.
+    fn set_aside(&self, bytes: u64) -> Result<(), StoreError> {
+        while !self.shared.set_aside(bytes) {
+            if !self.drop_oldest()? {
+                return Err(self.no_room());
+            }
+        }
+        Ok(())
+    }
+
+    fn no_room(&self) -> StoreError {
+        StoreError::Engine {
+            what: "cannot make room",
+            path: self.shared.folder.clone(),
+            reason: format!(
+                "maxsize {} is used up by other files",
+                self.shared.sizes.max
+            ),
+        }
     }
 
     /// Drops the oldest segment if it is sealed and not the last.
@@ -204,10 +218,20 @@ impl Keeper {
 
     fn drop_segment(&self, segment: &Arc<Segment>) -> Result<(), StoreError> {
         let shared = &self.shared;
+        let segments = shared.segments();
         if let Some(sealed) = segment.sealed() {
             let mut catalog = shared.catalog.lock();
             for (filter, last) in sealed.filters() {
                 catalog.raise_floor(filter, last);
+            }
+            if segments
+                .first()
+                .is_some_and(|oldest| Arc::ptr_eq(oldest, segment))
+            {
+                let oldest = segments.get(1).and_then(|next| next.ends());
+                catalog.forget_dropped(oldest.map_or(Sequence::ZERO, |(first, _)| first));
+            } else {
+                catalog.note_dropped(sealed.previous(), sealed.last().0);
             }
             // On a full disk the floors wait for the next time: the space is needed first.
             if let Err(error) = catalog.write(&shared.disk, &shared.folder) {
@@ -220,9 +244,9 @@ impl Keeper {
         shared.disk.remove(&segment.path)?;
         log::debug!(
             realm = shared.head.origin.realm.as_str(), events = segment.events();
-            "dropped the oldest segment"
+            "dropped a segment"
         );
-        self.measure();
+        self.shared.measure();
         Ok(())
     }
 
@@ -232,6 +256,7 @@ impl Keeper {
         if shared.keeping.lock().next.is_some() {
             return Ok(());
         }
+        self.set_aside(EMPTY_SEGMENT)?;
         let generation = self.next_generation;
         let path = active_path(&shared.folder, generation);
         let db = match Db::create(&shared.disk, &path, &shared.head, shared.sizes.cache()) {
@@ -248,13 +273,13 @@ impl Keeper {
             path,
             head: shared.head.clone(),
             body: Body::Open {
-                index: RwLock::new(Growing::after(Sequence::ZERO)),
+                index: Box::new(RwLock::new(Growing::after(Sequence::ZERO))),
                 blocks: Blocks::Db(db),
             },
             mark: shared.head.origin.block_mark(),
             damaged: false,
         };
-        self.measure();
+        self.shared.measure();
         shared.keeping.lock().next = Some(Arc::new(segment));
         shared.changed.notify_all();
         Ok(())
@@ -282,8 +307,7 @@ impl Keeper {
         if let Some(before) = before.filter(|before| self.joins(before, segment)) {
             sources.insert(0, Arc::clone(before));
         }
-        let expected = segment.db().map_or(0, |db| db.size()) * 3 / 4;
-        shared.measure(active.as_ref(), expected);
+        self.set_aside(sources.iter().map(|source| source.sealed_bytes()).sum())?;
         let sealed = self.seal(&sources).or_else(|error| {
             // sled does not answer any more, or its memory and its file disagree: the file has
             // what was committed.
@@ -309,7 +333,7 @@ impl Keeper {
                 None => self.retired.push(source),
             }
         }
-        self.measure();
+        self.shared.measure();
         Ok(())
     }
 
@@ -327,18 +351,9 @@ impl Keeper {
         let Some(sealed) = before.sealed() else {
             return false;
         };
-        let Body::Open { index, .. } = &segment.body else {
-            return false;
-        };
-        let bytes: u64 = index
-            .read()
-            .blocks()
-            .iter()
-            .map(|block| u64::from(block.length))
-            .sum();
         before.head == segment.head
             && !before.damaged
-            && sealed.size() + bytes <= self.shared.sizes.segment / 4
+            && sealed.size() + segment.sealed_bytes() <= self.shared.sizes.segment / 4
     }
 
     /// Removes sealed databases that nobody reads any more.
@@ -394,12 +409,26 @@ pub(super) fn rescan(shared: &Shared, segment: &Arc<Segment>) -> Result<Arc<Segm
         };
         shared.note_holes(&[hole], "the end of a segment is damaged");
     }
+    let begin = scanned
+        .index
+        .blocks()
+        .first()
+        .map_or(until, |block| block.first);
+    if let Some((first, _)) = segment.ends()
+        && begin > first
+    {
+        let hole = super::segment::Hole {
+            from: first,
+            to: begin.previous(),
+        };
+        shared.note_holes(&[hole], "the beginning of a segment is damaged");
+    }
     let replacement = Arc::new(Segment {
         generation: segment.generation,
         path: segment.path.clone(),
         head: segment.head.clone(),
         body: Body::Open {
-            index: RwLock::new(scanned.index),
+            index: Box::new(RwLock::new(scanned.index)),
             blocks: scanned.blocks,
         },
         mark: segment.mark,

@@ -392,6 +392,30 @@ impl Recovery<'_> {
                 .iter_mut()
                 .for_each(|known| known.floor = oldest.previous());
         }
+        if let Some(oldest) = segments.first() {
+            // What was dropped before it has left its floor with every filter that had it.
+            let floors = catalog.filters.iter().map(|known| known.floor);
+            let dropped = floors.max().unwrap_or_default();
+            if oldest.previous() > dropped {
+                let hole = Hole {
+                    from: dropped.next(),
+                    to: oldest.previous(),
+                };
+                self.holes.push((hole, "the oldest events are missing"));
+            }
+        }
+        for (before, after) in segments.iter().zip(segments.iter().skip(1)) {
+            let (Some((before, _)), previous) = (before.last(), after.previous()) else {
+                continue;
+            };
+            if previous > before && !catalog.is_dropped(before.next(), previous) {
+                let hole = Hole {
+                    from: before.next(),
+                    to: previous,
+                };
+                self.holes.push((hole, "a segment is missing"));
+            }
+        }
         let after = newest.max(known.acknowledged).next();
         let clean = known.clean > Sequence::ZERO;
         let next_sequence = match marked {
@@ -425,7 +449,7 @@ fn open_segment(
 ) -> Segment {
     let mark = head.origin.block_mark();
     let body = Body::Open {
-        index: RwLock::new(scanned.index),
+        index: Box::new(RwLock::new(scanned.index)),
         blocks: scanned.blocks,
     };
     Segment {

@@ -74,7 +74,7 @@ pub(super) struct Segment {
 pub(super) enum Body {
     /// Index in memory.
     Open {
-        index: RwLock<Growing>,
+        index: Box<RwLock<Growing>>,
         blocks: Blocks,
     },
     /// All in one file.
@@ -102,6 +102,22 @@ pub(super) struct Hole {
 }
 
 impl Segment {
+    /// About how many bytes it takes when it is sealed, rather more than less.
+    pub(super) fn sealed_bytes(&self) -> u64 {
+        match &self.body {
+            Body::Open { index, .. } => {
+                let index = index.read();
+                let blocks: u64 = index
+                    .blocks()
+                    .iter()
+                    .map(|block| u64::from(block.length))
+                    .sum();
+                blocks + index.sealed_bytes()
+            }
+            Body::Sealed(sealed) => sealed.size(),
+        }
+    }
+
     /// The oldest generation whose events are in here.
     pub(super) fn since(&self) -> u64 {
         match &self.body {

@@ -33,7 +33,7 @@ impl Sizes {
     pub(super) fn of(maxsize: u64) -> Self {
         Self {
             max: maxsize,
-            segment: (maxsize / 16).clamp(1 << 20, 64 << 20),
+            segment: (maxsize / 16).clamp(512 << 10, 64 << 20),
         }
     }
 
@@ -92,6 +92,8 @@ pub(super) struct Keeping {
     pub(super) active: Option<Arc<Segment>>,
     /// Bytes that the writer waits for; 0 if it does not.
     pub(super) wanted: u64,
+    /// Bytes that the commit under way may add to the log; 0 without one.
+    pub(super) writing: u64,
     /// The keeper could not do what the writer waits for.
     pub(super) failed: Option<StoreError>,
     /// There may be something to do for the keeper.
@@ -163,19 +165,56 @@ impl Shared {
         self.newest.store(newest.get(), Ordering::Release);
     }
 
-    /// Bytes that the store takes, the growing segment's log included.
-    pub(super) fn used(&self, active: Option<&Arc<Segment>>) -> u64 {
-        let log = active
+    /// Bytes that the store takes, with what the commit under way may add.
+    pub(super) fn used(&self, keeping: &Keeping) -> u64 {
+        let log = keeping
+            .active
+            .as_ref()
             .and_then(|active| active.db())
             .map_or(0, |db| db.size());
-        self.others.load(Ordering::Acquire) + log
+        self.others.load(Ordering::Acquire) + log + keeping.writing
     }
 
-    /// Measures the folder, and sets `extra` bytes aside that are about to be written.
-    pub(super) fn measure(&self, active: Option<&Arc<Segment>>, extra: u64) {
-        let log = active.map_or(0, |active| self.disk.size(&active.path.join("db")));
-        let others = self.disk.size(&self.folder).saturating_sub(log) + extra;
-        self.others.store(others, Ordering::Release);
+    /// Sets bytes aside that the keeper is about to write, if there is room for them.
+    pub(super) fn set_aside(&self, bytes: u64) -> bool {
+        let keeping = self.keeping.lock();
+        let fits = self.used(&keeping) + bytes <= self.sizes.max;
+        if fits {
+            self.others.fetch_add(bytes, Ordering::AcqRel);
+        }
+        fits
+    }
+
+    /// Measures the folder. What was set aside is not any more.
+    pub(super) fn measure(&self) {
+        loop {
+            let active = self.keeping.lock().active.clone();
+            // The log first: what it grows by meanwhile is counted twice, never not at all.
+            let log = active
+                .as_ref()
+                .map_or(0, |active| self.disk.size(&active.path.join("db")));
+            let others = self.disk.size(&self.folder).saturating_sub(log);
+            let keeping = self.keeping.lock();
+            if same(keeping.active.as_ref(), active.as_ref()) {
+                self.others.store(others, Ordering::Release);
+                return;
+            }
+        }
+    }
+
+    /// Lets the prepared segment grow instead of the active one, whose log now is one of the
+    /// others.
+    pub(super) fn rotate(&self, keeping: &mut Keeping, next: Arc<Segment>) {
+        let log = |segment: Option<&Arc<Segment>>| {
+            segment
+                .and_then(|segment| segment.db())
+                .map_or(0, |db| db.size())
+        };
+        let others = self.others.load(Ordering::Acquire) + log(keeping.active.as_ref());
+        self.others
+            .store(others.saturating_sub(log(Some(&next))), Ordering::Release);
+        self.change_segments(|segments| segments.push(Arc::clone(&next)));
+        keeping.active = Some(next);
     }
 
     /// Notes runs that could not be read: in the log once, in the catalog for good.
@@ -204,6 +243,10 @@ impl Shared {
         self.keeping.lock().work = true;
         self.changed.notify_all();
     }
+}
+
+fn same(one: Option<&Arc<Segment>>, other: Option<&Arc<Segment>>) -> bool {
+    one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
 }
 
 /// The newest event of a filter that its limit drops, with `more` to come; `None` if the limit

@@ -1,25 +1,31 @@
-//! The sled engine against the contract, and what is its own: segments, crashes, damage.
+//! The sled engine against the contract, and what is its own: segments, crashes, damage, a full
+//! and a failing disk.
 
-use std::path::Path;
+mod crash; //   killed at random moments
+mod damage; //  flipped, zeroed, cut, removed
+mod failing; // the k-th file operation fails
+mod room; //    maxsize holds at every moment
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use rewamp_wamp::uri::MatchPolicy::{Exact, Prefix, Wildcard};
+
+use super::*;
 use crate::contract;
-use crate::event::Sequence;
-use crate::filter::Filter;
-use crate::store::{Engine, EventStore, StoreConfig};
+use crate::contract::desk::{Desk, anybody, filter};
+use crate::error::OpenError;
+use crate::store::Engine;
 
-pub(super) fn config(
-    path: &Path,
-    filters: &[Filter],
-    limit: Option<u64>,
-    maxsize: u64,
-) -> StoreConfig {
+fn config(path: &Path, filters: &[Filter], limit: Option<u64>) -> StoreConfig {
     StoreConfig {
         realm: "realm1".to_owned(),
         engine: Engine::Sled {
             path: path.to_owned(),
         },
-        maxsize,
+        maxsize: 64 << 20,
         sync: true,
         limit,
         filters: filters.to_vec(),
@@ -27,31 +33,232 @@ pub(super) fn config(
     }
 }
 
-pub(super) fn open(
+fn open(path: &Path, filters: &[Filter], limit: Option<u64>) -> Arc<dyn EventStore> {
+    crate::store::open(config(path, filters, limit)).unwrap()
+}
+
+/// A store whose growing segment is full with `segment` bytes.
+fn open_small(
     path: &Path,
     filters: &[Filter],
     limit: Option<u64>,
-    maxsize: u64,
+    segment: u64,
 ) -> Arc<dyn EventStore> {
-    crate::store::open(config(path, filters, limit, maxsize)).unwrap()
+    let sizes = Sizes {
+        max: 64 << 20,
+        segment,
+    };
+    let config = config(path, filters, limit);
+    Arc::new(Sled::open_on(Disk::default(), sizes, path, config).unwrap())
+}
+
+/// Waits until `met`, which it must be within ten seconds.
+fn wait_until(what: &str, met: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !met() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// All sequences of a history, in order.
+fn sequences(store: &dyn EventStore, uri: &str) -> Vec<u64> {
+    let filter = store.covering(uri, Prefix).unwrap();
+    let scope = Scope {
+        uri: uri.into(),
+        match_policy: Prefix,
+        filter,
+    };
+    let mut found = Vec::new();
+    let page = store.read(&Query::all(scope, anybody()), &[], &mut |event| {
+        found.push(event.sequence.get());
+        ControlFlow::Continue(())
+    });
+    page.unwrap();
+    found
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(path).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn numbered(folder: &tempfile::TempDir) -> impl Fn() -> PathBuf {
+    let (path, number) = (folder.path().to_owned(), std::cell::Cell::new(0));
+    move || {
+        number.set(number.get() + 1);
+        path.join(number.get().to_string())
+    }
 }
 
 #[test]
 fn sled_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
-    let number = std::cell::Cell::new(0);
-    contract::run(&|filters, limit| {
-        number.set(number.get() + 1);
-        open(
-            &folder.path().join(number.get().to_string()),
-            filters,
-            limit,
-            64 << 20,
-        )
-    });
+    let next = numbered(&folder);
+    contract::run(&|filters, limit| open(&next(), filters, limit));
+}
+
+#[test]
+fn sled_keeps_the_contract_when_every_commit_begins_a_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let next = numbered(&folder);
+    contract::run(&|filters, limit| open_small(&next(), filters, limit, 8_192));
 }
 
 #[test]
 fn sled_keeps_the_contract_over_several_lives() {
-    contract::outlives(&|path, filters, limit| open(path, filters, limit, 64 << 20));
+    contract::outlives(&|path, filters, limit| open(path, filters, limit));
+}
+
+#[test]
+fn sled_keeps_the_contract_over_several_lives_of_small_segments() {
+    contract::outlives(&|path, filters, limit| open_small(path, filters, limit, 40_000));
+}
+
+#[test]
+fn a_history_reads_the_same_before_and_after_it_is_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let filters = [
+        filter("com.", Prefix),
+        filter("com..x", Wildcard),
+        filter("com.1.x", Exact),
+    ];
+    let mut desk = Desk::at(open_small(folder.path(), &filters, None, 600_000));
+    let topics = |number: usize| format!("com.{}.{}", number * number % 97, ["x", "y"][number % 2]);
+    desk.publish_all((0..9_000).map(topics), 100);
+    let ask = |desk: &Desk| {
+        let queries = [
+            desk.all("com.", Prefix),
+            desk.all("com..x", Wildcard),
+            desk.all("com.1.x", Exact),
+            desk.all("com.9", Prefix),
+            desk.all("com..y", Wildcard),
+            Query {
+                reverse: true,
+                limit: 333,
+                ..desk.all("com.1", Prefix)
+            },
+        ];
+        queries.map(|query| desk.ask(&query))
+    };
+    let before = ask(&desk);
+    assert_eq!(before[0].len(), 9_000);
+    // A new life has nothing that grows: in the end all is sealed.
+    drop(desk);
+    let desk = Desk::at(open_small(folder.path(), &filters, None, 600_000));
+    let first = Sequence::new(1);
+    let desk = Desk { first, ..desk };
+    assert_eq!(ask(&desk), before);
+    wait_until("everything is sealed", || {
+        let names = names(folder.path());
+        names
+            .iter()
+            .filter(|name| name.ends_with(".active"))
+            .count()
+            == 1
+            && !names.iter().any(|name| name.ends_with(".tmp"))
+    });
+    assert_eq!(ask(&desk), before);
+    drop(desk);
+    let desk = Desk {
+        first,
+        ..Desk::at(open_small(folder.path(), &filters, None, 600_000))
+    };
+    assert_eq!(ask(&desk), before);
+    assert!(
+        names(folder.path())
+            .iter()
+            .filter(|name| name.ends_with(".sealed"))
+            .count()
+            >= 3
+    );
+}
+
+#[test]
+fn many_short_lives_leave_few_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let filters = [filter("com.", Prefix)];
+    for _ in 0..20 {
+        let mut desk = Desk::at(open(folder.path(), &filters, None));
+        desk.publish("com.a");
+        wait_until("earlier lives are sealed", || {
+            desk.store.usage().segments <= 2
+        });
+    }
+    let store = open(folder.path(), &filters, None);
+    assert_eq!(store.opened().events, 20);
+    wait_until("all lives are sealed together", || {
+        store.usage().segments == 1
+    });
+    assert_eq!(sequences(&*store, "com.").len(), 20);
+    let bytes = store.usage().bytes;
+    assert!(bytes < 3 << 20, "{bytes} bytes for 20 events");
+}
+
+#[test]
+fn a_store_is_open_once_and_belongs_to_one_realm() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), &[], None);
+    let again = crate::store::open(config(folder.path(), &[], None));
+    assert!(matches!(again, Err(OpenError::InUse { .. })), "{again:?}");
+    drop(store);
+    let other = StoreConfig {
+        realm: "realm2".to_owned(),
+        ..config(folder.path(), &[], None)
+    };
+    let other = crate::store::open(other);
+    assert!(
+        matches!(other, Err(OpenError::OtherRealm { .. })),
+        "{other:?}"
+    );
+    let small = StoreConfig {
+        maxsize: 5_242_879,
+        ..config(folder.path(), &[], None)
+    };
+    let small = crate::store::open(small);
+    assert!(
+        matches!(small, Err(OpenError::TooSmall { .. })),
+        "{small:?}"
+    );
+}
+
+#[test]
+fn a_file_of_a_later_version_stops_the_start_and_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path(), &[], None));
+    let path = folder.path().join("store");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[8] = 9;
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&bytes[8..16]);
+    hasher.update(&bytes[20..]);
+    bytes[16..20].copy_from_slice(&hasher.finalize().to_le_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    let opened = crate::store::open(config(folder.path(), &[], None));
+    assert!(
+        matches!(opened, Err(OpenError::NewerVersion { found: 9, .. })),
+        "{opened:?}"
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn without_sync_events_outlive_the_process_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let filters = [filter("com.", Prefix)];
+    let unsynced = StoreConfig {
+        sync: false,
+        ..config(folder.path(), &filters, None)
+    };
+    let mut desk = Desk::at(crate::store::open(unsynced).unwrap());
+    desk.publish_all((0..500).map(|_| "com.a".to_owned()), 7);
+    drop(desk);
+    assert_eq!(
+        sequences(&*open(folder.path(), &filters, None), "com.").len(),
+        500
+    );
 }

@@ -151,7 +151,9 @@ impl Writer {
                 log::warn!("{}", StoreError::from(error));
             }
         }
-        if !shared.sync && !std::mem::replace(&mut shared.keeping.lock().unsynced, true) {
+        let mut keeping = shared.keeping.lock();
+        keeping.writing = 0;
+        if !shared.sync && !std::mem::replace(&mut keeping.unsynced, true) {
             shared.changed.notify_all();
         }
         Ok(written)
@@ -209,50 +211,34 @@ impl Writer {
     }
 
     /// The segment to write to: the growing one, or the next where that is full or has failed.
+    /// Waits until the keeper has prepared it, and made room for the commit.
     fn segment(&mut self, shared: &Shared, bytes: u64) -> Result<Arc<Segment>, StoreError> {
         if self.closed {
             return Err(StoreError::Closed);
         }
-        let usable = self.active.as_ref().filter(|_| !self.failed);
-        let size = usable.and_then(|active| active.db()).map(|db| db.size());
         // What a commit makes the log grow by at most: sled writes most blocks twice, in units
         // of half a MiB.
         let growth = 2 * bytes + (512 << 10);
-        let fits = shared.used(usable) + growth <= shared.sizes.max;
-        if let Some(active) = usable
-            && fits
-            && size.is_some_and(|size| size < shared.sizes.segment)
-        {
-            return Ok(Arc::clone(active));
-        }
-        self.wait_for_segment(shared, growth)
-    }
-
-    /// Waits until the keeper has made room, and taken its turn if the growing segment is full.
-    fn wait_for_segment(
-        &mut self,
-        shared: &Shared,
-        growth: u64,
-    ) -> Result<Arc<Segment>, StoreError> {
         let mut keeping = shared.keeping.lock();
         keeping.failed = None;
+        keeping.writing = 0;
         loop {
             if self.active.is_none() || self.failed || self.size() >= shared.sizes.segment {
                 if let Some(next) = keeping.next.take() {
-                    shared.change_segments(|segments| segments.push(Arc::clone(&next)));
-                    keeping.active = Some(Arc::clone(&next));
-                    self.active = Some(next);
+                    self.active = Some(Arc::clone(&next));
                     self.failed = false;
+                    shared.rotate(&mut keeping, next);
                 }
                 keeping.work = true;
                 shared.changed.notify_all();
             }
-            let fits = shared.used(self.active.as_ref()) + growth <= shared.sizes.max;
+            let fits = shared.used(&keeping) + growth <= shared.sizes.max;
             if let Some(active) = self.active.as_ref().filter(|_| !self.failed)
                 && fits
                 && self.size() < shared.sizes.segment_end()
             {
                 keeping.wanted = 0;
+                keeping.writing = growth;
                 return Ok(Arc::clone(active));
             }
             if let Some(error) = keeping.failed.take() {
