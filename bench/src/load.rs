@@ -79,10 +79,15 @@ const MANY: usize = 10;
 impl Run {
     /// Does it.
     pub(crate) fn execute(&self) -> Result<Outcome, Fault> {
-        match self.target.transport {
+        let outcome = match self.target.transport {
             Transport::Raw | Transport::Ws => self.wamp(),
             Transport::Nats => self.nats(),
             Transport::BareRaw | Transport::BareWs => self.bare(),
+        }?;
+        if outcome.count == 0 {
+            Err(Fault::Nothing)
+        } else {
+            Ok(outcome)
         }
     }
 

@@ -63,6 +63,9 @@ pub(crate) enum Fault {
         /// How long was waited.
         seconds: u64,
     },
+    /// Nothing arrived in the measured time.
+    #[error("nothing arrived in the measured time")]
+    Nothing,
     /// A history page is not what was published.
     #[error("history page: {0}")]
     Page(String),

@@ -107,16 +107,17 @@ impl Stopwatch {
     /// that whole lumps are measured.
     #[inline]
     pub(crate) fn tick(&mut self, count: u64) -> Phase {
-        let elapsed = self.begun.elapsed();
         let arrived = count != self.seen;
         self.seen = count;
-        let due = |at: Duration| elapsed >= at && (arrived || elapsed >= at + PATIENCE);
-        if self.first.is_none() {
-            if due(self.timing.warmup) {
-                self.begin(count);
-            }
-        } else if self.last.is_none() && due(self.timing.warmup + self.timing.measure) {
-            self.end(count);
+        let due = |since: Instant, after: Duration| {
+            let over = since.elapsed().checked_sub(after);
+            over.is_some_and(|over| arrived || over >= PATIENCE)
+        };
+        match (self.first, self.last) {
+            (None, _) if due(self.begun, self.timing.warmup) => self.begin(count),
+            // Counted from the first reading, however late that was.
+            (Some(first), None) if due(first.at, self.timing.measure) => self.end(count),
+            _ => {}
         }
         if self.last.is_some() {
             Phase::Over
@@ -168,4 +169,34 @@ impl Stopwatch {
 /// No measurement here is worth more than one decimal place.
 fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn started(warmup: Duration, measure: Duration) -> Stopwatch {
+        Stopwatch::start(Timing { warmup, measure }, None)
+    }
+
+    #[test]
+    fn a_measurement_lasts_from_its_first_reading_on() {
+        let mut stopwatch = started(Duration::ZERO, HOUR);
+        for count in 1..5 {
+            assert_eq!(stopwatch.tick(count), Phase::Running);
+        }
+        assert_eq!(stopwatch.first.map(|first| first.count), Some(1));
+    }
+
+    #[test]
+    fn both_readings_wait_for_an_arrival() {
+        let mut stopwatch = started(Duration::ZERO, Duration::ZERO);
+        assert_eq!(stopwatch.tick(0), Phase::Running);
+        assert_eq!(stopwatch.tick(10), Phase::Running);
+        assert_eq!(stopwatch.tick(10), Phase::Running);
+        assert_eq!(stopwatch.tick(25), Phase::Over);
+        assert_eq!(stopwatch.outcome().count, 15);
+    }
 }
