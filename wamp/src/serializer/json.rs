@@ -71,9 +71,17 @@ fn fault(bytes: &[u8], at: usize, what: Fault) -> Malformed {
     }
 }
 
-/// Where the whitespace at `at` ends.
-#[inline]
-fn blank_end(bytes: &[u8], mut at: usize) -> usize {
+/// Where the whitespace at `at` ends. Mostly there is none, which one comparison tells.
+#[inline(always)]
+fn blank_end(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(b'!'..) => at,
+        _ => some_blank_end(bytes, at),
+    }
+}
+
+#[cold]
+fn some_blank_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
         at += 1;
     }
