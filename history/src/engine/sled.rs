@@ -230,7 +230,7 @@ impl EventStore for Sled {
                 return Some((filter.uri.clone(), filter.match_policy));
             }
         }
-        if let Some(found) = self.shared.patterns.lock().find(id) {
+        if let Some(found) = self.shared.patterns.find(id) {
             return Some(found);
         }
         for segment in self.shared.segments().iter().rev() {
@@ -247,19 +247,11 @@ impl EventStore for Sled {
 
     fn remember_pattern(&self, uri: &str, match_policy: MatchPolicy) {
         let id = self.subscription_id(uri, match_policy);
-        self.shared.patterns.lock().remember(id, uri, match_policy);
+        self.shared.patterns.remember(id, uri, match_policy);
     }
 
     fn reserve(&self, end: Sequence) -> Result<Sequence, StoreError> {
-        let mut mark = self.shared.mark.lock();
-        let now = mark.now();
-        if end > now.reserved {
-            mark.set(mark::Marked {
-                reserved: end,
-                ..now
-            })?;
-        }
-        Ok(mark.now().reserved)
+        self.shared.reserve(end)
     }
 
     fn append(&self, events: &[Arc<Event>]) -> Result<Appended, AppendError> {
@@ -318,7 +310,7 @@ impl EventStore for Sled {
     fn close(&self, next: Sequence) -> Result<(), StoreError> {
         self.writer.lock().close(&self.shared)?;
         self.stop_keeper();
-        self.shared.patterns.lock().save(true)?;
+        self.shared.patterns.save(true)?;
         let mut mark = self.shared.mark.lock();
         let now = mark.now();
         let next = next.max(now.acknowledged.next());

@@ -12,8 +12,8 @@ use parking_lot::RwLock;
 use super::active::Db;
 use super::index::{Growing, Index as _};
 use super::scan::scan;
-use super::seal::{bad_path, seal};
-use super::segment::{Blocks, Body, Segment, store_error};
+use super::seal::{SealError, bad_path, seal};
+use super::segment::{Blocks, Body, Fault, Hole, Segment, store_error};
 use super::shared::{Shared, limit_floor};
 use crate::error::StoreError;
 use crate::event::Sequence;
@@ -39,6 +39,8 @@ pub(super) struct Keeper {
     retired: Vec<Arc<Segment>>,
     /// Since when there have been events that no sync has reached.
     unsynced_since: Option<Instant>,
+    /// The last work could not be done.
+    failing: bool,
 }
 
 impl Keeper {
@@ -52,6 +54,7 @@ impl Keeper {
             next_generation,
             retired: Vec::new(),
             unsynced_since: None,
+            failing: false,
         };
         let name = format!("history {}", keeper.shared.head.origin.realm);
         std::thread::Builder::new()
@@ -89,12 +92,9 @@ impl Keeper {
             if overdue {
                 self.sync(active.as_ref());
             }
-            if work && let Err(error) = self.work() {
-                log::error!(
-                    realm = shared.head.origin.realm.as_str();
-                    "the history cannot be kept up: {error}"
-                );
-                shared.keeping.lock().failed = Some(error);
+            if work {
+                let worked = self.work();
+                self.note(worked);
             }
             shared.changed.notify_all();
         }
@@ -109,6 +109,23 @@ impl Keeper {
                 realm = self.shared.head.origin.realm.as_str();
                 "events may be lost with a power failure: {error}"
             );
+        }
+    }
+
+    /// Failing is a state: logged when it begins and when it ends.
+    fn note(&mut self, worked: Result<(), StoreError>) {
+        let realm = self.shared.head.origin.realm.as_str();
+        match worked {
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    log::error!(realm; "the history cannot be kept up: {error}");
+                }
+                self.shared.keeping.lock().failed = Some(error);
+            }
+            Ok(()) if std::mem::take(&mut self.failing) => {
+                log::info!(realm; "the history is kept up again");
+            }
+            Ok(()) => {}
         }
     }
 
@@ -233,10 +250,9 @@ impl Keeper {
             } else {
                 catalog.note_dropped(sealed.previous(), sealed.last().0);
             }
+            drop(catalog);
             // On a full disk the floors wait for the next time: the space is needed first.
-            if let Err(error) = catalog.write(&shared.disk, &shared.folder) {
-                log::warn!("{}", StoreError::from(error));
-            }
+            shared.save_catalog();
         }
         shared.change_segments(|segments| {
             segments.retain(|kept| !Arc::ptr_eq(kept, segment));
@@ -308,14 +324,16 @@ impl Keeper {
             sources.insert(0, Arc::clone(before));
         }
         self.set_aside(sources.iter().map(|source| source.sealed_bytes()).sum())?;
-        let sealed = self.seal(&sources).or_else(|error| {
+        let sealed = match self.seal(&sources) {
             // sled does not answer any more, or its memory and its file disagree: the file has
             // what was committed.
-            log::warn!("{error}; reading the file instead");
-            let replaced = rescan(&shared, segment)?;
-            sources = vec![replaced];
-            self.seal(&sources)
-        })?;
+            Err(SealError::Source(error)) => {
+                log::warn!("{error}; reading the file instead");
+                sources = vec![rescan(&shared, segment)?];
+                self.seal(&sources)?
+            }
+            sealed => sealed?,
+        };
         let old: Vec<u64> = sources.iter().map(|source| source.generation).collect();
         shared.change_segments(|segments| {
             let at = segments
@@ -337,7 +355,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn seal(&self, sources: &[Arc<Segment>]) -> Result<Option<Segment>, StoreError> {
+    fn seal(&self, sources: &[Arc<Segment>]) -> Result<Option<Segment>, SealError> {
         let mut holes = Vec::new();
         let sealed = seal(&self.shared.disk, &self.shared.folder, sources, &mut holes)?;
         self.shared
@@ -383,8 +401,17 @@ impl Keeper {
 }
 
 /// Reads a segment anew from its file: its index or its database does not serve any more. The
-/// new one takes its place.
+/// new one takes its place. The segment that grows is left alone: its writer would not know.
 pub(super) fn rescan(shared: &Shared, segment: &Arc<Segment>) -> Result<Arc<Segment>, StoreError> {
+    if shared
+        .keeping
+        .lock()
+        .active
+        .as_ref()
+        .is_some_and(|a| Arc::ptr_eq(a, segment))
+    {
+        return Err(store_error("cannot read", &segment.path, Fault::Damaged));
+    }
     let log = if segment.path.is_dir() {
         segment.path.join("db")
     } else {
@@ -392,37 +419,26 @@ pub(super) fn rescan(shared: &Shared, segment: &Arc<Segment>) -> Result<Arc<Segm
     };
     let file = shared.disk.open(&log)?;
     let filters = FilterTable::new(segment.head.filters.clone());
-    let until = segment.last().map_or(Sequence::ZERO, |(last, _)| last);
+    let (first, until) = segment.ends().unwrap_or_default();
     let scanned = scan(file, &segment.head.origin, &filters, until, until)
         .map_err(|fault| store_error("cannot read", &log, fault))?;
-    shared.note_holes(&scanned.holes, "blocks of a segment are damaged");
-    let found = scanned
-        .index
-        .last()
-        .map_or(Sequence::ZERO, |(last, _)| last);
-    if let Some((first, last)) = segment.ends()
-        && found < last
-    {
-        let hole = super::segment::Hole {
-            from: found.next().max(first),
-            to: last,
-        };
-        shared.note_holes(&[hole], "the end of a segment is damaged");
-    }
     let begin = scanned
         .index
         .blocks()
         .first()
-        .map_or(until, |block| block.first);
-    if let Some((first, _)) = segment.ends()
-        && begin > first
-    {
-        let hole = super::segment::Hole {
-            from: first,
-            to: begin.previous(),
-        };
-        shared.note_holes(&[hole], "the beginning of a segment is damaged");
-    }
+        .map_or(until.next(), |block| block.first);
+    let end = scanned.index.last().map_or(until, |(last, _)| last);
+    let mut holes = scanned.holes;
+    holes.push(Hole {
+        from: first,
+        to: begin.previous(),
+    });
+    holes.push(Hole {
+        from: end.next(),
+        to: until,
+    });
+    holes.retain(|hole| hole.from <= hole.to);
+    shared.note_holes(&holes, "blocks of a segment are damaged");
     let replacement = Arc::new(Segment {
         generation: segment.generation,
         path: segment.path.clone(),
@@ -432,7 +448,7 @@ pub(super) fn rescan(shared: &Shared, segment: &Arc<Segment>) -> Result<Arc<Segm
             blocks: scanned.blocks,
         },
         mark: segment.mark,
-        damaged: true,
+        damaged: segment.damaged || !holes.is_empty() || segment.sealed().is_some(),
     });
     shared.change_segments(|segments| {
         for kept in segments

@@ -20,7 +20,6 @@ pub(super) struct Moment<'s> {
     shared: &'s Shared,
     newest: Sequence,
     segments: Segments,
-    reserved: Sequence,
 }
 
 impl<'s> Moment<'s> {
@@ -31,7 +30,6 @@ impl<'s> Moment<'s> {
             shared,
             newest,
             segments: shared.segments(),
-            reserved: shared.mark.lock().now().reserved,
         }
     }
 
@@ -89,7 +87,7 @@ impl Committed for Moment<'_> {
     }
 
     fn reserved(&self) -> Sequence {
-        self.reserved
+        self.shared.reserved()
     }
 
     fn is_whole(&self, scope: &Scope) -> bool {

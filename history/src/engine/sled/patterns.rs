@@ -7,6 +7,7 @@ use std::io::{Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytestring::ByteString;
+use parking_lot::Mutex;
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::MatchPolicy;
 
@@ -19,15 +20,27 @@ use crate::subscription::{PatternTable, REMEMBERED_PATTERNS, Remember, StoreKey}
 /// of that, `u8` match, `u32` length, URI.
 const MAGIC: &[u8] = b"RWMPPATT\x01";
 
-/// Remembered subscriptions, in memory and in their file.
+/// Remembered subscriptions, in memory and in their file. Remembering never waits for the file.
 #[derive(Debug)]
 pub(super) struct Patterns {
+    known: Mutex<Known>,
+    writing: Mutex<Writing>,
+}
+
+#[derive(Debug)]
+struct Known {
+    table: PatternTable,
+    unsaved: Vec<u8>,
+    records: usize,
+    /// The end of the file is not to be relied on.
+    torn: bool,
+}
+
+#[derive(Debug)]
+struct Writing {
     disk: Disk,
     path: PathBuf,
     file: File,
-    table: PatternTable,
-    records: usize,
-    unsaved: Vec<u8>,
 }
 
 impl Patterns {
@@ -47,48 +60,67 @@ impl Patterns {
             records = table.len();
         }
         let file = open_end(disk, &path)?;
-        let disk = disk.clone();
-        Ok(Self {
-            disk,
+        let known = Known {
+            table,
+            unsaved: Vec::new(),
+            records,
+            torn: false,
+        };
+        let writing = Writing {
+            disk: disk.clone(),
             path,
             file,
-            table,
-            records,
-            unsaved: Vec::new(),
+        };
+        Ok(Self {
+            known: Mutex::new(known),
+            writing: Mutex::new(writing),
         })
     }
 
     /// Remembers a subscription; [`Self::save`] makes that durable.
-    pub(super) fn remember(&mut self, id: SubscriptionId, uri: &str, match_policy: MatchPolicy) {
-        if self.table.remember(id, uri, match_policy) != Remember::Known {
-            put_record(&mut self.unsaved, uri, match_policy);
-            self.records += 1;
+    pub(super) fn remember(&self, id: SubscriptionId, uri: &str, match_policy: MatchPolicy) {
+        let mut known = self.known.lock();
+        if known.table.remember(id, uri, match_policy) != Remember::Known {
+            put_record(&mut known.unsaved, uri, match_policy);
+            known.records += 1;
         }
     }
 
     pub(super) fn find(&self, id: SubscriptionId) -> Option<(ByteString, MatchPolicy)> {
-        self.table.find(id)
+        self.known.lock().table.find(id)
     }
 
-    /// Writes what is new, and waits for the disk if `sync`.
-    pub(super) fn save(&mut self, sync: bool) -> Done {
-        if self.unsaved.is_empty() {
+    /// Writes what is new, and waits for the disk if `sync`. What fails is written next time.
+    pub(super) fn save(&self, sync: bool) -> Done {
+        let mut known = self.known.lock();
+        if known.unsaved.is_empty() && !known.torn {
             return Ok(());
         }
-        if self.records > 4 * REMEMBERED_PATTERNS {
-            self.disk.replace(&self.path, &encode(&self.table))?;
-            self.file = open_end(&self.disk, &self.path)?;
-            self.records = self.table.len();
-            self.unsaved.clear();
+        let unsaved = std::mem::take(&mut known.unsaved);
+        let anew =
+            (known.torn || known.records > 4 * REMEMBERED_PATTERNS).then(|| encode(&known.table));
+        if anew.is_some() {
+            known.records = known.table.len();
+        }
+        // Until it is written: a record cut short would hide those behind it.
+        known.torn = true;
+        drop(known);
+        self.writing.lock().write(anew, &unsaved, sync)?;
+        self.known.lock().torn = false;
+        Ok(())
+    }
+}
+
+impl Writing {
+    fn write(&mut self, anew: Option<Vec<u8>>, more: &[u8], sync: bool) -> Done {
+        let Self { disk, path, file } = self;
+        if let Some(anew) = anew {
+            disk.replace(path, &anew)?;
+            *file = open_end(disk, path)?;
             return Ok(());
         }
-        self.disk.write(&self.path, &mut self.file, &self.unsaved)?;
-        self.unsaved.clear();
-        if sync {
-            self.disk.sync(&self.path, &self.file)
-        } else {
-            Ok(())
-        }
+        disk.write(path, file, more)?;
+        if sync { disk.sync(path, file) } else { Ok(()) }
     }
 }
 
@@ -148,7 +180,7 @@ mod tests {
     #[test]
     fn what_was_saved_is_found_by_the_next_life() {
         let folder = tempfile::tempdir().unwrap();
-        let mut patterns = open(folder.path());
+        let patterns = open(folder.path());
         for (uri, match_policy) in [("com.", Prefix), ("com..x", Wildcard), ("com.a", Exact)] {
             patterns.remember(key().subscription(uri, match_policy), uri, match_policy);
         }
@@ -165,7 +197,7 @@ mod tests {
     #[test]
     fn a_damaged_file_keeps_what_is_before_the_damage() {
         let folder = tempfile::tempdir().unwrap();
-        let mut patterns = open(folder.path());
+        let patterns = open(folder.path());
         let id = |number: u32| key().subscription(&format!("com.{number}"), Prefix);
         for number in 0..10 {
             patterns.remember(id(number), &format!("com.{number}"), Prefix);
@@ -176,7 +208,7 @@ mod tests {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         std::fs::write(&path, bytes).unwrap();
-        let mut patterns = open(folder.path());
+        let patterns = open(folder.path());
         assert!(patterns.find(id(0)).is_some());
         assert_eq!(patterns.find(id(9)), None);
         patterns.remember(id(9), "com.9", Prefix);
@@ -187,7 +219,7 @@ mod tests {
     #[test]
     fn the_file_does_not_grow_without_end() {
         let folder = tempfile::tempdir().unwrap();
-        let mut patterns = open(folder.path());
+        let patterns = open(folder.path());
         for number in 0..10 * REMEMBERED_PATTERNS {
             let uri = format!("com.{number:06}");
             patterns.remember(key().subscription(&uri, Prefix), &uri, Prefix);

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::block::{Packer, Place};
 use super::bloom::Bloom;
-use super::disk::{Disk, Done};
+use super::disk::{Disk, DiskError, Done};
 use super::head::Head;
 use super::index::{BlockEntry, Growing, List};
 use super::pages::{TopicEntry, put_ordinals, put_pairs, put_topics};
@@ -47,6 +47,29 @@ pub(super) fn bad_path(path: &Path) -> PathBuf {
         .unwrap_or_else(|| numbered(0))
 }
 
+/// Why nothing was sealed.
+#[derive(Debug)]
+pub(super) enum SealError {
+    /// A source could not be read.
+    Source(StoreError),
+    /// The file could not be written: the sources are as good as before.
+    Target(StoreError),
+}
+
+impl From<DiskError> for SealError {
+    fn from(error: DiskError) -> Self {
+        Self::Target(error.into())
+    }
+}
+
+impl From<SealError> for StoreError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Source(error) | SealError::Target(error) => error,
+        }
+    }
+}
+
 /// Writes the events of `sources`, which follow one another and have one head, into one sealed
 /// segment of the newest one's generation. `None` if there are no events. What could not be read
 /// is reported to `holes`.
@@ -55,7 +78,7 @@ pub(super) fn seal(
     folder: &Path,
     sources: &[Arc<Segment>],
     holes: &mut Vec<Hole>,
-) -> Result<Option<Segment>, StoreError> {
+) -> Result<Option<Segment>, SealError> {
     let Some(newest) = sources.last() else {
         return Ok(None);
     };
@@ -78,7 +101,8 @@ pub(super) fn seal(
             },
             holes,
         );
-        let _ = walked.map_err(|fault| store_error("cannot seal", &source.path, fault))?;
+        let _ = walked
+            .map_err(|fault| SealError::Source(store_error("cannot seal", &source.path, fault)))?;
         if let Some(error) = failed {
             return Err(error.into());
         }

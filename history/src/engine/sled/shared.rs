@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use super::catalog::Catalog;
 use super::disk::Disk;
 use super::head::Head;
-use super::mark::Mark;
+use super::mark::{Mark, Marked};
 use super::patterns::Patterns;
 use super::segment::{Fault, Hole, Segment, Segments};
 use crate::error::StoreError;
@@ -71,11 +71,16 @@ pub(super) struct Shared {
     pub(super) head: Head,
     pub(super) filters: FilterTable,
     pub(super) catalog: Mutex<Catalog>,
+    /// Held while the catalog is written, so that the file never goes back; readers of the
+    /// catalog do not wait for that.
+    saving: Mutex<()>,
     pub(super) mark: Mutex<Mark>,
-    pub(super) patterns: Mutex<Patterns>,
+    pub(super) patterns: Patterns,
     segments: RwLock<Segments>,
     /// The newest event that readers see.
     newest: AtomicU64,
+    /// What the mark says, for those who must not wait while it is written.
+    reserved: AtomicU64,
     /// Bytes of the folder without the growing segment's log.
     others: AtomicU64,
     pub(super) keeping: Mutex<Keeping>,
@@ -119,6 +124,7 @@ impl Shared {
     ) -> Self {
         let last = segments.last().and_then(|segment| segment.last());
         let newest = last.map_or(Sequence::ZERO, |(sequence, _)| sequence);
+        let reserved = mark.now().reserved;
         let filters = FilterTable::new(head.filters.clone());
         let others = disk.size(&folder);
         Self {
@@ -129,10 +135,12 @@ impl Shared {
             head,
             filters,
             catalog: Mutex::new(catalog),
+            saving: Mutex::new(()),
             mark: Mutex::new(mark),
-            patterns: Mutex::new(patterns),
+            patterns,
             segments: RwLock::new(Arc::new(segments)),
             newest: AtomicU64::new(newest.get()),
+            reserved: AtomicU64::new(reserved.get()),
             others: AtomicU64::new(others),
             keeping: Mutex::new(Keeping {
                 work: true,
@@ -158,6 +166,25 @@ impl Shared {
     /// The newest event that readers see; to be asked before [`Self::segments`].
     pub(super) fn newest(&self) -> Sequence {
         Sequence::new(self.newest.load(Ordering::Acquire))
+    }
+
+    /// Sequences below it may have been given out.
+    pub(super) fn reserved(&self) -> Sequence {
+        Sequence::new(self.reserved.load(Ordering::Acquire))
+    }
+
+    /// Lets the realm give out sequences below `end`, durably.
+    pub(super) fn reserve(&self, end: Sequence) -> Result<Sequence, StoreError> {
+        let mut mark = self.mark.lock();
+        let now = mark.now();
+        if end > now.reserved {
+            mark.set(Marked {
+                reserved: end,
+                ..now
+            })?;
+            self.reserved.store(end.get(), Ordering::Release);
+        }
+        Ok(mark.now().reserved)
     }
 
     /// Lets readers see events up to this one.
@@ -233,7 +260,17 @@ impl Shared {
                 );
             }
         }
-        if news && let Err(error) = catalog.write(&self.disk, &self.folder) {
+        drop(catalog);
+        if news {
+            self.save_catalog();
+        }
+    }
+
+    /// Writes the catalog. If the disk does not let us, it is written with the next change.
+    pub(super) fn save_catalog(&self) {
+        let _saving = self.saving.lock();
+        let catalog = self.catalog.lock().clone();
+        if let Err(error) = catalog.write(&self.disk, &self.folder) {
             log::warn!("{}", StoreError::from(error));
         }
     }

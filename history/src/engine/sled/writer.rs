@@ -119,7 +119,7 @@ impl Writer {
         )?;
         db.flush(&shared.disk, shared.sync)?;
         self.failed = false;
-        if let Err(error) = shared.patterns.lock().save(shared.sync) {
+        if let Err(error) = shared.patterns.save(shared.sync) {
             log::warn!("{}; the next commit tries again", StoreError::from(error));
         }
         let mut written = 0;

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use super::fields::u64_at;
 use super::*;
+use crate::contract::desk::publication;
 use rewamp_wamp::id::RandomIds;
 
 const EVENTS: u64 = 12_000;
@@ -120,6 +122,7 @@ fn missing(what: &str, folder: &Path) -> BTreeSet<u64> {
         let mut by_topic = sequences_of(&store, "com.7");
         by_topic.retain(|sequence| !found.contains(sequence));
         assert_eq!(by_topic, [], "{what}");
+        check_publications(&store, &found, what);
         let found: BTreeSet<u64> = found.into_iter().collect();
         let gone: BTreeSet<u64> = (1..=EVENTS)
             .filter(|number| !found.contains(number))
@@ -142,6 +145,32 @@ fn missing(what: &str, folder: &Path) -> BTreeSet<u64> {
         "{what}: the next start finds something else"
     );
     missing.swap_remove(0)
+}
+
+/// Every hundredth event is found by its publication.
+fn check_publications(store: &Sled, found: &[u64], what: &str) {
+    let filter = store.covering("com.", Prefix).unwrap();
+    let scope = Scope {
+        uri: "com.".into(),
+        match_policy: Prefix,
+        filter,
+    };
+    for sequence in found.iter().step_by(100) {
+        let mut query = Query {
+            limit: 1,
+            ..Query::all(scope.clone(), anybody())
+        };
+        query.publication.from = Some(publication(Sequence::new(*sequence)));
+        let mut first = 0;
+        let read = store.read(&query, &[], &mut |event| {
+            first = event.sequence.get();
+            ControlFlow::Continue(())
+        });
+        assert!(
+            read.is_ok() && first == *sequence,
+            "{what}: {read:?} for event {sequence}"
+        );
+    }
 }
 
 fn sequences_of(store: &Sled, topic: &str) -> Vec<u64> {
@@ -242,7 +271,26 @@ fn a_sealed_segment_with_a_damaged_place_keeps_nearly_all_of_itself() {
     let mut random = RandomIds::seeded(7);
     let mut draw = || random.draw::<rewamp_wamp::id::kind::Request>().get() as usize;
     type Damage<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>, usize), f64);
-    let damages: [Damage<'_>; 9] = [
+    let summary = |bytes: &[u8]| u64_at(bytes, bytes.len() - 16).unwrap() as usize;
+    let damages: [Damage<'_>; 11] = [
+        (
+            "a bit of the index flipped",
+            &|bytes, at| {
+                // Ordinals, publications, subscriptions and topics, in pages of 4 KiB.
+                let begin = summary(bytes) - 6 * 4_096;
+                let end = summary(bytes);
+                flip(&mut bytes[begin..end], at);
+            },
+            1.0,
+        ),
+        (
+            "the index zeroed",
+            &|bytes, _| {
+                let end = summary(bytes);
+                bytes[end - 6 * 4_096..end].fill(0);
+            },
+            1.0,
+        ),
         ("a bit flipped", &|bytes, at| flip(bytes, at), 0.95),
         (
             "a bit of the head flipped",
@@ -301,6 +349,46 @@ fn a_sealed_segment_with_a_damaged_place_keeps_nearly_all_of_itself() {
             let kept = 1.0 - missing.len() as f64 / events;
             assert!(kept >= least, "{what}: {kept} of {events} events kept");
         }
+    }
+}
+
+#[test]
+fn damage_that_comes_while_the_store_is_open_is_found_when_it_is_read() {
+    use std::os::unix::fs::FileExt as _;
+    let sound = Sound::new();
+    for zeroed in [0..200_000, 400_000..600_000] {
+        let copy = sound.copy();
+        let store = open_damaged(copy.path());
+        let (name, first, last) = &sound.sealed[1];
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(copy.path().join(name))
+            .unwrap();
+        let end = zeroed.end.min(file.metadata().unwrap().len());
+        file.write_all_at(&vec![0; (end - zeroed.start) as usize], zeroed.start)
+            .unwrap();
+        let found: BTreeSet<u64> = sequences(&store, "com.").into_iter().collect();
+        let topic: BTreeSet<u64> = sequences_of(&store, "com.7").into_iter().collect();
+        assert!(topic.is_subset(&found));
+        let missing: Vec<u64> = (1..=EVENTS)
+            .filter(|number| !found.contains(number))
+            .collect();
+        assert!(
+            !missing.is_empty()
+                && missing
+                    .iter()
+                    .all(|number| (first..=last).contains(&number))
+        );
+        for number in missing {
+            let named = |lost: &Lost| (lost.from.get()..=lost.to.get()).contains(&number);
+            assert!(
+                store.lost().iter().any(named),
+                "{number}: {:?}",
+                store.lost()
+            );
+        }
+        let mut desk = Desk::at(Arc::new(store));
+        desk.publish("com.x");
     }
 }
 
