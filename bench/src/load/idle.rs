@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Clients that join at the same time.
 const JOINERS: usize = 4;
+/// Longest wait for a server to put its memory in order.
+const SETTLING: Duration = Duration::from_secs(3);
 
 /// Joins `sessions` sessions and divides what the server's memory grew by their number.
 pub(crate) fn idle(target: &Target, sessions: u64, server: Option<u32>) -> Result<Outcome, Fault> {
@@ -20,14 +22,15 @@ pub(crate) fn idle(target: &Target, sessions: u64, server: Option<u32>) -> Resul
     for _ in 0..16 {
         held.push(Session::join(target)?);
     }
-    let resident = || meter.as_ref().and_then(Meter::resident_kib);
-    let before = resident();
+    let before = meter.as_ref().and_then(settled_kib);
     let begun = Instant::now();
     for _ in 0..sessions {
         held.push(Session::join(target)?);
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let grown = resident()
+    let grown = meter
+        .as_ref()
+        .and_then(settled_kib)
         .zip(before)
         .map(|(after, before)| after.saturating_sub(before));
     Ok(Outcome {
@@ -37,6 +40,20 @@ pub(crate) fn idle(target: &Target, sessions: u64, server: Option<u32>) -> Resul
         kib_per_session: grown.map(|kib| kib as f64 / sessions as f64),
         ..Outcome::default()
     })
+}
+
+/// Resident memory once it no longer changes, or as it is after a while.
+fn settled_kib(meter: &Meter) -> Option<u64> {
+    let begun = Instant::now();
+    let mut resident = meter.resident_kib()?;
+    loop {
+        thread::park_timeout(Duration::from_millis(200));
+        let now = meter.resident_kib()?;
+        if now == resident || begun.elapsed() > SETTLING {
+            return Some(now);
+        }
+        resident = now;
+    }
 }
 
 /// Joins and leaves as fast as a few clients can.
