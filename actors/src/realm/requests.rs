@@ -61,6 +61,13 @@ impl Realm {
             .role
             .may_subscribe(topic, match_policy)
             .map_err(|denied| member.not_authorized(denied))?;
+        if subscribe.options.extra.contains("_replay") {
+            // Taken for an unknown option it would be ignored, and the past be missed silently.
+            return Err(Refusal {
+                uri: error_uri::OPTION_NOT_ALLOWED,
+                text: "option `_replay`: this broker does not replay yet".to_owned(),
+            });
+        }
         if member.subscriptions.borrow().len() >= SUBSCRIPTIONS {
             return Err(Refusal {
                 uri: error_uri::TOO_MANY,
