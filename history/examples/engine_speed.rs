@@ -23,6 +23,8 @@ use rewamp_wamp::uri::MatchPolicy;
 const PAYLOAD: usize = 200;
 /// How long each rate is measured.
 const MEASURE: Duration = Duration::from_millis(1_500);
+/// Turns of the engine and of the bare file in that time.
+const TURNS: u32 = 15;
 const MAXSIZE: u64 = 1 << 30;
 const TOPICS: usize = 100;
 
@@ -54,10 +56,23 @@ fn storing(folder: &Path) -> Outcome {
         for filters in [1, 10, 1_000] {
             let path = folder.join("store");
             let mut realm = Realm::begin(&path, filters)?;
-            let engine = realm.measure(batch)?;
+            let mut bare = Bare::begin(&folder.join("bare"), batch)?;
+            // In turns of a tenth of a second: the disk is not equally fast all the time.
+            let (mut engine, mut appended) = (Vec::new(), Vec::new());
+            for _ in 0..TURNS {
+                let (begin, turn) = (Instant::now(), MEASURE / TURNS);
+                while begin.elapsed() < turn {
+                    engine.push(realm.publish(batch)?);
+                }
+                let begin = Instant::now();
+                while begin.elapsed() < turn {
+                    appended.push(bare.append()?);
+                }
+            }
+            let engine = Rate::of(engine, batch);
+            let bare = Rate::of(appended, batch).rate;
             drop(realm);
             std::fs::remove_dir_all(&path)?;
-            let bare = bare(&folder.join("bare"), batch)?;
             let ratio = engine.rate / bare;
             let stall = engine.p99.as_secs_f64() * 1e3;
             writeln!(
@@ -223,27 +238,6 @@ impl Realm {
         Ok(begin.elapsed())
     }
 
-    /// The rate of appending alone: making the events is not in it.
-    fn measure(&mut self, batch: usize) -> Outcome<Rate> {
-        for _ in 0..20 {
-            self.publish(batch)?;
-        }
-        let mut commits = Vec::new();
-        let begin = Instant::now();
-        while begin.elapsed() < MEASURE {
-            commits.push(self.publish(batch)?);
-        }
-        let total: Duration = commits.iter().sum();
-        let rate = (commits.len() * batch) as f64 / total.as_secs_f64();
-        commits.sort_unstable();
-        let p99 = commits
-            .get(commits.len() * 99 / 100)
-            .copied()
-            .unwrap_or_default();
-        let worst = commits.last().copied().unwrap_or_default();
-        Ok(Rate { rate, p99, worst })
-    }
-
     fn pages(&self, query: impl Fn(u64) -> Query) -> Outcome<f64> {
         let begin = Instant::now();
         let (mut pages, mut bytes) = (0_u64, 0);
@@ -261,21 +255,41 @@ impl Realm {
     }
 }
 
-/// Events a second of appending their bytes to a file, one fdatasync a commit.
-fn bare(path: &Path, batch: usize) -> Outcome<f64> {
-    let mut file = File::create(path)?;
-    let bytes = vec![b'x'; PAYLOAD * batch];
-    let begin = Instant::now();
-    let mut events = 0;
-    while begin.elapsed() < MEASURE {
-        file.write_all(&bytes)?;
-        file.sync_data()?;
-        events += batch;
+/// The bytes of a commit appended to a file, with one fdatasync.
+struct Bare {
+    file: File,
+    bytes: Vec<u8>,
+}
+
+impl Bare {
+    fn begin(path: &Path, batch: usize) -> Outcome<Self> {
+        Ok(Self {
+            file: File::create(path)?,
+            bytes: vec![b'x'; PAYLOAD * batch],
+        })
     }
-    let rate = events as f64 / begin.elapsed().as_secs_f64();
-    drop(file);
-    std::fs::remove_file(path)?;
-    Ok(rate)
+
+    fn append(&mut self) -> Outcome<Duration> {
+        let begin = Instant::now();
+        self.file.write_all(&self.bytes)?;
+        self.file.sync_data()?;
+        Ok(begin.elapsed())
+    }
+}
+
+impl Rate {
+    /// Of commits alone: making the events is not in it.
+    fn of(mut commits: Vec<Duration>, batch: usize) -> Self {
+        let total: Duration = commits.iter().sum();
+        let rate = (commits.len() * batch) as f64 / total.as_secs_f64();
+        commits.sort_unstable();
+        let p99 = commits
+            .get(commits.len() * 99 / 100)
+            .copied()
+            .unwrap_or_default();
+        let worst = commits.last().copied().unwrap_or_default();
+        Self { rate, p99, worst }
+    }
 }
 
 fn directory(path: &Path) -> Outcome<u64> {
