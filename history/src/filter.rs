@@ -182,6 +182,13 @@ impl FilterTable {
         found
     }
 
+    /// The same for a topic that is stored already: where what it was stored under is lost with
+    /// a damaged file, it is found by its name still.
+    pub(crate) fn topic_or_bare(&self, topic: &str) -> Arc<StoredTopic> {
+        self.topic(topic)
+            .unwrap_or_else(|| Arc::new(StoredTopic::new(ByteString::from(topic), SmallVec::new())))
+    }
+
     /// Whether a subscription is that of the filter itself.
     pub(crate) fn is_own(&self, filter: FilterId, uri: &str, match_policy: MatchPolicy) -> bool {
         let own = self

@@ -25,6 +25,7 @@ mod writer; //   append
 mod keeper; //   the thread that prepares, seals and drops
 mod moment; //   read
 mod recover; //  open
+mod revive; //   one segment from what is left of its files
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -36,9 +37,11 @@ use parking_lot::Mutex;
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::MatchPolicy;
 
+use self::catalog::Catalog;
 use self::disk::Disk;
 use self::head::Head;
 use self::keeper::Keeper;
+use self::mark::Marked;
 use self::moment::Moment;
 use self::patterns::Patterns;
 use self::recover::{Recovered, recover};
@@ -84,64 +87,24 @@ impl Sled {
         path: &Path,
         config: StoreConfig,
     ) -> Result<Self, OpenError> {
-        let found = recover(&disk, path, &config.realm)?;
+        let mut found = recover(&disk, path, &config.realm)?;
+        let filters = take_over(&mut found, &disk, path, &config)?;
+        let reserved = reserve_first(&mut found)?;
+        let opened = opened(&mut found, reserved, disk.size(path), path);
         let Recovered {
-            mut catalog,
-            mut mark,
+            catalog,
+            mark,
             segments,
             ..
         } = found;
-        let before = catalog.clone();
-        raise_limit_floors(&mut catalog, &segments);
-        let default = config.limit;
-        let filters = config.filters.into_iter().map(|filter| {
-            let limit = filter.limit.or(default);
-            Filter { limit, ..filter }
-        });
-        let filters = catalog.configure(filters.collect());
-        for (hole, why) in &found.holes {
-            if catalog.note_lost(hole.from, hole.to, why) {
-                log::error!(
-                    realm = config.realm.as_str(), from = hole.from.get(), to = hole.to.get();
-                    "events may be missing from the history: {why}"
-                );
-            }
-        }
-        if catalog != before || !catalog::Catalog::path(path).exists() {
-            catalog.write(&disk, path)?;
-        }
-        let reserved = Sequence::new(found.next_sequence.get().saturating_add(RESERVATION));
-        let marked = mark.now();
-        mark.set(mark::Marked {
-            reserved: reserved.max(marked.reserved),
-            last_time: found.last_time,
-            clean: Sequence::ZERO,
-            ..marked
-        })?;
         let patterns = Patterns::open(&disk, path, &catalog.origin.key)?;
+        let newest = segments.iter().rev().find_map(|segment| segment.last());
+        let newest = newest.map_or(Sequence::ZERO, |(newest, _)| newest);
+        let writer = Writer::new(newest.max(mark.now().acknowledged), found.last_time);
         let head = Head {
             origin: catalog.origin.clone(),
             filters,
         };
-        let opened = Opened {
-            incarnation: catalog.origin.incarnation,
-            next_sequence: found.next_sequence,
-            reserved,
-            last_time: found.last_time,
-            events: segments
-                .iter()
-                .map(|segment| u64::from(segment.events()))
-                .sum(),
-            bytes: disk.size(path),
-            recovered: found.recovered,
-            lost: catalog.lost.clone(),
-            set_aside: found.set_aside,
-            path: Some(path.to_owned()),
-        };
-        let newest = segments.iter().rev().find_map(|segment| segment.last());
-        let newest = newest.map_or(Sequence::ZERO, |(newest, _)| newest);
-        let newest = newest.max(marked.acknowledged);
-        let writer = Writer::new(newest, found.last_time);
         let shared = Arc::new(Shared::new(
             disk,
             path.to_owned(),
@@ -180,8 +143,70 @@ impl Sled {
     }
 }
 
+/// Brings the catalog up to what is configured and what was found missing.
+fn take_over(
+    found: &mut Recovered,
+    disk: &Disk,
+    path: &Path,
+    config: &StoreConfig,
+) -> Result<Vec<ConfiguredFilter>, OpenError> {
+    let before = found.catalog.clone();
+    raise_limit_floors(&mut found.catalog, &found.segments);
+    let filters = config.filters.iter().cloned().map(|filter| {
+        let limit = filter.limit.or(config.limit);
+        Filter { limit, ..filter }
+    });
+    let filters = found.catalog.configure(filters.collect());
+    for (hole, why) in &found.holes {
+        if found.catalog.note_lost(hole.from, hole.to, why) {
+            log::error!(
+                realm = config.realm.as_str(), from = hole.from.get(), to = hole.to.get();
+                "events may be missing from the history: {why}"
+            );
+        }
+    }
+    if found.catalog != before || !Catalog::path(path).exists() {
+        found.catalog.write(disk, path)?;
+    }
+    Ok(filters)
+}
+
+/// Reserves the first sequences, and marks the store as in use.
+fn reserve_first(found: &mut Recovered) -> Result<Sequence, OpenError> {
+    let marked = found.mark.now();
+    let end = Sequence::new(found.next_sequence.get().saturating_add(RESERVATION));
+    let reserved = end.max(marked.reserved);
+    let (last_time, clean) = (found.last_time, Sequence::ZERO);
+    found.mark.set(Marked {
+        reserved,
+        last_time,
+        clean,
+        ..marked
+    })?;
+    Ok(reserved)
+}
+
+fn opened(found: &mut Recovered, reserved: Sequence, bytes: u64, path: &Path) -> Opened {
+    let events = found
+        .segments
+        .iter()
+        .map(|segment| u64::from(segment.events()));
+    Opened {
+        incarnation: found.catalog.origin.incarnation,
+        next_sequence: found.next_sequence,
+        reserved,
+        last_time: found.last_time,
+        events: events.sum(),
+        bytes,
+        recovered: found.recovered,
+        lost: found.catalog.lost.clone(),
+        set_aside: std::mem::take(&mut found.set_aside),
+        path: Some(path.to_owned()),
+    }
+}
+
 /// What the limits of the last life dropped stays dropped, whatever the limits are now.
-fn raise_limit_floors(catalog: &mut catalog::Catalog, segments: &[Arc<Segment>]) {
+fn raise_limit_floors(catalog: &mut Catalog, segments: &[Arc<Segment>]) {
     let limits: Vec<(FilterId, Option<u64>)> = catalog
         .filters
         .iter()
@@ -314,7 +339,7 @@ impl EventStore for Sled {
         let mut mark = self.shared.mark.lock();
         let now = mark.now();
         let next = next.max(now.acknowledged.next());
-        mark.set(mark::Marked { clean: next, ..now })?;
+        mark.set(Marked { clean: next, ..now })?;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! next segment, seals those that are full, drops the oldest to stay within `maxsize`, and gives
 //! the space back.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -93,7 +94,7 @@ impl Keeper {
                 self.sync(active.as_ref());
             }
             if work {
-                let worked = self.work();
+                let worked = self.guarded_work();
                 self.note(worked);
             }
             shared.changed.notify_all();
@@ -127,6 +128,18 @@ impl Keeper {
             }
             Ok(()) => {}
         }
+    }
+
+    /// A panic in here must not leave the writer waiting for ever.
+    fn guarded_work(&mut self) -> Result<(), StoreError> {
+        let worked = catch_unwind(AssertUnwindSafe(|| self.work()));
+        worked.unwrap_or_else(|_| {
+            Err(StoreError::Engine {
+                what: "cannot keep up",
+                path: self.shared.folder.clone(),
+                reason: "the keeper panicked".to_owned(),
+            })
+        })
     }
 
     /// Everything there is to do now.

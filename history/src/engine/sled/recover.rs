@@ -6,8 +6,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use super::active::SEG_MAGIC;
 use super::catalog::{Catalog, Known};
 use super::disk::Disk;
@@ -15,13 +13,11 @@ use super::fields::{Unsound, VERSION};
 use super::head::{Head, Origin};
 use super::keeper::active_path;
 use super::mark::{Mark, Marked};
-use super::scan::{Scanned, scan};
 use super::seal::{bad_path, sealed_path};
-use super::sealed::{self, Sealed, Unopened};
-use super::segment::{Body, Fault, Hole, Segment};
+use super::sealed::{self, Sealed};
+use super::segment::{Hole, Segment};
 use crate::error::OpenError;
 use crate::event::{Sequence, Timestamp};
-use crate::filter::FilterTable;
 use crate::store::RESERVATION;
 
 /// A store as it was found, ready to go on.
@@ -86,9 +82,9 @@ fn take_lock(disk: &Disk, folder: &Path) -> Result<File, OpenError> {
 
 /// What there is of one generation.
 #[derive(Debug, Default, Clone, Copy)]
-struct Files {
-    active: bool,
-    sealed: bool,
+pub(super) struct Files {
+    pub(super) active: bool,
+    pub(super) sealed: bool,
     draft: bool,
 }
 
@@ -112,14 +108,15 @@ fn generations(disk: &Disk, folder: &Path) -> Result<BTreeMap<u64, Files>, OpenE
     Ok(generations)
 }
 
-struct Recovery<'a> {
-    disk: &'a Disk,
-    folder: &'a Path,
-    generations: BTreeMap<u64, Files>,
-    set_aside: Vec<PathBuf>,
-    holes: Vec<(Hole, &'static str)>,
+/// A recovery under way. `revive.rs` has what it does with one segment.
+pub(super) struct Recovery<'a> {
+    pub(super) disk: &'a Disk,
+    pub(super) folder: &'a Path,
+    pub(super) generations: BTreeMap<u64, Files>,
+    pub(super) set_aside: Vec<PathBuf>,
+    pub(super) holes: Vec<(Hole, &'static str)>,
     /// Databases without blocks: prepared and never used, or damaged beyond reading.
-    empty: Vec<PathBuf>,
+    pub(super) empty: Vec<PathBuf>,
     /// The catalog was lost, and with it what had been dropped.
     rebuilt: bool,
 }
@@ -232,130 +229,6 @@ impl Recovery<'_> {
         Ok(segments)
     }
 
-    fn open_sealed(
-        &mut self,
-        catalog: &Catalog,
-        generation: u64,
-    ) -> Result<Option<Segment>, OpenError> {
-        let path = sealed_path(self.folder, generation);
-        let mark = catalog.origin.block_mark();
-        match Sealed::open(self.disk, &path) {
-            Ok((sealed, head)) if head.origin == catalog.origin => {
-                let body = Body::Sealed(Box::new(sealed));
-                Ok(Some(Segment {
-                    generation,
-                    path,
-                    head,
-                    body,
-                    mark,
-                    damaged: false,
-                }))
-            }
-            Ok(_) | Err(Unopened::Unsound(Unsound::Damaged) | Unopened::Failed(Fault::Damaged)) => {
-                self.salvage(catalog, generation, path)
-            }
-            Err(Unopened::Unsound(Unsound::Newer(found))) => Err(OpenError::NewerVersion {
-                path,
-                found,
-                supported: VERSION,
-            }),
-            Err(Unopened::Failed(Fault::Failed(reason, kind))) => {
-                Err(disk_error(path, reason, kind))
-            }
-        }
-    }
-
-    /// What can still be read of a sealed file whose head or summary cannot.
-    fn salvage(
-        &mut self,
-        catalog: &Catalog,
-        generation: u64,
-        path: PathBuf,
-    ) -> Result<Option<Segment>, OpenError> {
-        let file = self.disk.open(&path)?;
-        let head = sealed::read_head(&file)
-            .ok()
-            .filter(|head| head.origin == catalog.origin);
-        let head = head.unwrap_or_else(|| head_of(catalog));
-        let scanned = self.scan(file, &head, &path, Sequence::MAX)?;
-        let bad = bad_path(&path);
-        self.set_aside.push(bad.clone());
-        if scanned.index.last().is_none() {
-            self.disk.rename(&path, &bad)?;
-            return Ok(None);
-        }
-        log::warn!(path:? = path; "a damaged segment was read block by block");
-        Ok(Some(open_segment(generation, path, head, scanned, true)))
-    }
-
-    /// The segment that grew when the last life ended, or one that had not been sealed yet.
-    fn open_active(
-        &mut self,
-        catalog: &Catalog,
-        generation: u64,
-        acknowledged: Sequence,
-    ) -> Result<Option<Segment>, OpenError> {
-        let path = active_path(self.folder, generation);
-        let seg = self.disk.read(&path.join("seg"))?.unwrap_or_default();
-        let head = match Head::decode(SEG_MAGIC, &seg) {
-            Ok(head) if head.origin == catalog.origin => head,
-            Err(Unsound::Newer(found)) => {
-                return Err(OpenError::NewerVersion {
-                    path,
-                    found,
-                    supported: VERSION,
-                });
-            }
-            _ => head_of(catalog),
-        };
-        let log = path.join("db");
-        if !log.exists() {
-            self.empty.push(path);
-            return Ok(None);
-        }
-        let file = self.disk.open(&log)?;
-        let scanned = self.scan(file, &head, &log, acknowledged)?;
-        let Some((last, _)) = scanned.index.last() else {
-            self.empty.push(path);
-            return Ok(None);
-        };
-        let newest = self
-            .generations
-            .iter()
-            .all(|(other, files)| *other <= generation || !(files.active || files.sealed));
-        let damaged = !scanned.holes.is_empty() || (newest && last < acknowledged);
-        if damaged {
-            self.set_aside.push(bad_path(&path));
-        }
-        Ok(Some(open_segment(generation, path, head, scanned, damaged)))
-    }
-
-    fn scan(
-        &mut self,
-        file: File,
-        head: &Head,
-        path: &Path,
-        acknowledged: Sequence,
-    ) -> Result<Scanned, OpenError> {
-        let filters = FilterTable::new(head.filters.clone());
-        let scanned = scan(file, &head.origin, &filters, acknowledged, Sequence::MAX);
-        let scanned = scanned.map_err(|fault| match fault {
-            Fault::Failed(reason, kind) => disk_error(path.to_owned(), reason, kind),
-            Fault::Damaged => disk_error(
-                path.to_owned(),
-                "the file changed while it was read".to_owned(),
-                std::io::ErrorKind::InvalidData,
-            ),
-        })?;
-        self.holes.extend(
-            scanned
-                .holes
-                .iter()
-                .map(|hole| (*hole, "blocks of a segment are damaged")),
-        );
-        Ok(scanned)
-    }
-
     fn finish(
         mut self,
         lock: File,
@@ -369,53 +242,20 @@ impl Recovery<'_> {
         let (newest, newest_time) = last.unwrap_or_default();
         let known = marked.unwrap_or_default();
         if known.acknowledged > newest {
-            let hole = Hole {
-                from: newest.next(),
-                to: known.acknowledged,
-            };
-            self.holes.push((hole, "the end of the history is damaged"));
+            let (from, to) = (newest.next(), known.acknowledged);
+            self.holes
+                .push((Hole { from, to }, "the end of the history is damaged"));
         }
-        // Where events are missing at the end, an empty database may be what is left of them.
-        while let Some(path) = self.empty.pop() {
-            if known.acknowledged > newest && self.empty.is_empty() {
-                let bad = bad_path(&path);
-                self.disk.rename(&path, &bad)?;
-                self.set_aside.push(bad);
-            } else {
-                self.disk.remove(&path)?;
-            }
-        }
+        self.remove_empty(known.acknowledged > newest)?;
         if let Some(oldest) = segments.first().filter(|_| self.rebuilt) {
             // Whatever was before the oldest segment counts as dropped, by every filter.
+            let floor = oldest.previous();
             catalog
                 .filters
                 .iter_mut()
-                .for_each(|known| known.floor = oldest.previous());
+                .for_each(|known| known.floor = floor);
         }
-        if let Some(oldest) = segments.first() {
-            // What was dropped before it has left its floor with every filter that had it.
-            let floors = catalog.filters.iter().map(|known| known.floor);
-            let dropped = floors.max().unwrap_or_default();
-            if oldest.previous() > dropped {
-                let hole = Hole {
-                    from: dropped.next(),
-                    to: oldest.previous(),
-                };
-                self.holes.push((hole, "the oldest events are missing"));
-            }
-        }
-        for (before, after) in segments.iter().zip(segments.iter().skip(1)) {
-            let (Some((before, _)), previous) = (before.last(), after.previous()) else {
-                continue;
-            };
-            if previous > before && !catalog.is_dropped(before.next(), previous) {
-                let hole = Hole {
-                    from: before.next(),
-                    to: previous,
-                };
-                self.holes.push((hole, "a segment is missing"));
-            }
-        }
+        self.note_gaps(&catalog, &segments);
         let after = newest.max(known.acknowledged).next();
         let clean = known.clean > Sequence::ZERO;
         let next_sequence = match marked {
@@ -438,42 +278,46 @@ impl Recovery<'_> {
             holes: self.holes,
         })
     }
-}
 
-fn open_segment(
-    generation: u64,
-    path: PathBuf,
-    head: Head,
-    scanned: Scanned,
-    damaged: bool,
-) -> Segment {
-    let mark = head.origin.block_mark();
-    let body = Body::Open {
-        index: Box::new(RwLock::new(scanned.index)),
-        blocks: scanned.blocks,
-    };
-    Segment {
-        generation,
-        path,
-        head,
-        body,
-        mark,
-        damaged,
+    /// Removes databases without blocks. Where events are missing at the end, the newest one may
+    /// be what is left of them, and is set aside.
+    fn remove_empty(&mut self, missing: bool) -> Result<(), OpenError> {
+        let damaged = if missing { self.empty.pop() } else { None };
+        if let Some(path) = damaged {
+            let bad = bad_path(&path);
+            self.disk.rename(&path, &bad)?;
+            self.set_aside.push(bad);
+        }
+        for path in self.empty.drain(..) {
+            self.disk.remove(&path)?;
+        }
+        Ok(())
     }
-}
 
-/// For a segment whose own head is damaged: all filters that the store knows.
-fn head_of(catalog: &Catalog) -> Head {
-    let filters = catalog
-        .filters
-        .iter()
-        .map(|known| crate::filter::ConfiguredFilter {
-            id: known.id,
-            filter: known.filter.clone(),
-        });
-    Head {
-        origin: catalog.origin.clone(),
-        filters: filters.collect(),
+    /// Notes what is missing before the oldest segment and between segments.
+    fn note_gaps(&mut self, catalog: &Catalog, segments: &[Arc<Segment>]) {
+        let Some(oldest) = segments.first() else {
+            return;
+        };
+        // What was dropped before it has left its floor with every filter that had it.
+        let floors = catalog.filters.iter().map(|known| known.floor);
+        let (dropped, previous) = (floors.max().unwrap_or_default(), oldest.previous());
+        if previous > dropped {
+            let hole = Hole {
+                from: dropped.next(),
+                to: previous,
+            };
+            self.holes.push((hole, "the oldest events are missing"));
+        }
+        for (before, after) in segments.iter().zip(segments.iter().skip(1)) {
+            let Some((before, _)) = before.last() else {
+                continue;
+            };
+            let (from, to) = (before.next(), after.previous());
+            if from <= to && !catalog.is_dropped(from, to) {
+                self.holes.push((Hole { from, to }, "a segment is missing"));
+            }
+        }
     }
 }
 
@@ -491,12 +335,4 @@ fn rebuild(origin: Origin, heads: &[Head]) -> Catalog {
         }
     }
     catalog
-}
-
-fn disk_error(path: PathBuf, reason: String, kind: std::io::ErrorKind) -> OpenError {
-    OpenError::Io {
-        what: "cannot read",
-        path,
-        source: std::io::Error::new(kind, reason),
-    }
 }

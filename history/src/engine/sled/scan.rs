@@ -6,20 +6,17 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 
-use bytestring::ByteString;
 use hashbrown::HashMap;
 use memchr::memmem;
-use smallvec::SmallVec;
 
 use super::block::{self, Block, BlockHead};
 use super::head::Origin;
 use super::index::{BlockEntry, Growing};
 use super::piece;
 use super::segment::{Blocks, Fault, Hole};
-use crate::event::Sequence;
-use crate::filter::{FilterTable, StoredTopic};
+use crate::event::{EventRef, Sequence};
+use crate::filter::FilterTable;
 
 /// Bytes looked at at once.
 const WINDOW: usize = 4 << 20;
@@ -41,7 +38,6 @@ pub(super) struct Scanned {
 #[derive(Debug, Clone)]
 struct Found {
     head: BlockHead,
-    last: Sequence,
     at: At,
 }
 
@@ -70,72 +66,81 @@ pub(super) fn scan(
     let previous = found
         .first()
         .map_or(Sequence::ZERO, |first| first.head.place.previous);
-    let mut index = Growing::after(previous);
+    let mut scanned = Scanned {
+        index: Growing::after(previous),
+        blocks: Blocks::File {
+            file: finder.file,
+            pieces: HashMap::new(),
+        },
+        holes: Vec::new(),
+    };
     let mut bytes = Vec::new();
-    let mut holes = Vec::new();
-    let mut pieces = HashMap::new();
-    let mut before: Option<Sequence> = None;
-    for found in &found {
+    for found in found {
+        scanned.note(found, origin, filters, &mut bytes)?;
+    }
+    Ok(scanned)
+}
+
+impl Scanned {
+    /// Adds the next block to the index.
+    fn note(
+        &mut self,
+        found: Found,
+        origin: &Origin,
+        filters: &FilterTable,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
         let BlockHead {
             first,
-            first_time,
+            first_time: time,
             length,
-            place,
+            place: stands,
             ..
         } = found.head;
-        if let Some(before) = before
-            && place.previous > before
+        if let Some((before, _)) = self.index.last()
+            && stands.previous > before
         {
-            holes.push(Hole {
+            self.holes.push(Hole {
                 from: before.next(),
-                to: place.previous,
+                to: stands.previous,
             });
         }
-        let at = match &found.at {
-            At::Place(at) => {
+        let Blocks::File { file, pieces } = &mut self.blocks else {
+            return Ok(());
+        };
+        let place = match found.at {
+            At::Place(place) => {
                 bytes.resize(length as usize, 0);
-                finder.file.read_exact_at(&mut bytes, *at)?;
-                *at
+                file.read_exact_at(bytes, place)?;
+                place
             }
             At::Pieces(places) => {
-                piece::gather(&finder.file, places, length, &mut bytes)?;
-                pieces.insert(first, places.clone());
+                piece::gather(file, &places, length, bytes)?;
+                pieces.insert(first, places);
                 0
             }
         };
-        index.begin_block(BlockEntry {
+        self.index.begin_block(BlockEntry {
             first,
-            time: first_time,
+            time,
             ordinal: 0,
             length,
-            place: at,
+            place,
         });
-        let block = Block::trust(&bytes).ok_or(Fault::Damaged)?;
+        let block = Block::trust(bytes).ok_or(Fault::Damaged)?;
         for event in (0..block.events()).filter_map(|number| block.event(number)) {
-            let topic = filters.topic(event.topic).unwrap_or_else(|| {
-                Arc::new(StoredTopic::new(
-                    ByteString::from(event.topic),
-                    SmallVec::new(),
-                ))
-            });
-            index.add(
-                &origin.key,
-                &topic,
-                event.sequence,
-                event.time,
-                event.publication,
-            );
+            let topic = filters.topic_or_bare(event.topic);
+            let EventRef {
+                sequence,
+                time,
+                publication,
+                ..
+            } = event;
+            self.index
+                .add(&origin.key, &topic, sequence, time, publication);
         }
-        before = Some(found.last);
+        Ok(())
     }
-    Ok(Scanned {
-        index,
-        blocks: Blocks::File {
-            file: finder.file,
-            pieces,
-        },
-        holes,
-    })
 }
 
 struct Finder {
@@ -244,12 +249,9 @@ impl Finder {
 fn check(bytes: &[u8], mark: [u8; 8], at: At) -> Option<Found> {
     let head = BlockHead::peek(bytes, mark)?;
     let block = Block::check(bytes, mark)?;
-    let last = block.event(block.events().checked_sub(1)?)?;
-    Some(Found {
-        head,
-        last: last.sequence,
-        at,
-    })
+    // All that is in a block is read here once, so that nobody is surprised later.
+    (0..block.events()).try_for_each(|number| block.event(number).map(drop))?;
+    Some(Found { head, at })
 }
 
 /// Leaves the last transaction out if it was cut short. One that misses blocks in its middle or

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytestring::ByteString;
-use smallvec::SmallVec;
 
 use super::block::{Packer, Place};
 use super::bloom::Bloom;
@@ -20,7 +19,7 @@ use super::sealed::{self, Array, Sealed, Summary};
 use super::segment::{Body, Hole, Segment, store_error};
 use crate::error::StoreError;
 use crate::event::{EventRef, Sequence};
-use crate::filter::{FilterTable, StoredTopic};
+use crate::filter::FilterTable;
 
 /// Bytes of a block, if it has more than one event. 8 KiB: one read of two pages for an event at
 /// a random place, and under a hundredth of the bytes for its header.
@@ -187,13 +186,7 @@ impl<'a> Draft<'a> {
             length: 0,
             place: 0,
         });
-        let topic = self.filters.topic(event.topic).unwrap_or_else(|| {
-            // Its filters were lost with a damaged head: it is found by its topic still.
-            Arc::new(StoredTopic::new(
-                ByteString::from(event.topic),
-                SmallVec::new(),
-            ))
-        });
+        let topic = self.filters.topic_or_bare(event.topic);
         let key = &self.head.origin.key;
         self.index
             .add(key, &topic, event.sequence, event.time, event.publication);

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+
 use super::block::{Packer, Place};
-use super::index::BlockEntry;
+use super::index::{BlockEntry, Growing};
 use super::piece;
 use super::segment::{Blocks, Body, Segment};
 use super::shared::Shared;
@@ -122,27 +124,7 @@ impl Writer {
         if let Err(error) = shared.patterns.save(shared.sync) {
             log::warn!("{}; the next commit tries again", StoreError::from(error));
         }
-        let mut written = 0;
-        let mut rest = events.iter();
-        let mut open = index.write();
-        if open.last().is_none() {
-            open.set_previous(self.newest);
-        }
-        for (entry, count) in self.blocks.drain(..) {
-            open.begin_block(entry);
-            written += u64::from(entry.length);
-            for event in rest.by_ref().take(count) {
-                let key = &shared.head.origin.key;
-                open.add(
-                    key,
-                    &event.topic,
-                    event.sequence,
-                    event.time,
-                    event.publication,
-                );
-            }
-        }
-        drop(open);
+        let written = self.note_blocks(shared, index, events);
         if let Some(last) = events.last() {
             (self.newest, self.newest_time) = (last.sequence, last.time);
             shared.publish(last.sequence);
@@ -157,6 +139,37 @@ impl Writer {
             shared.changed.notify_all();
         }
         Ok(written)
+    }
+
+    /// Lets the index know the blocks that were written, and says how many bytes they are.
+    fn note_blocks(
+        &mut self,
+        shared: &Shared,
+        index: &RwLock<Growing>,
+        events: &[Arc<Event>],
+    ) -> u64 {
+        let key = &shared.head.origin.key;
+        let mut written = 0;
+        let mut rest = events.iter();
+        let mut index = index.write();
+        if index.last().is_none() {
+            index.set_previous(self.newest);
+        }
+        for (entry, count) in self.blocks.drain(..) {
+            index.begin_block(entry);
+            written += u64::from(entry.length);
+            for event in rest.by_ref().take(count) {
+                let Event {
+                    sequence,
+                    time,
+                    publication,
+                    ref topic,
+                    ..
+                } = **event;
+                index.add(key, topic, sequence, time, publication);
+            }
+        }
+        written
     }
 
     fn write_blocks(
