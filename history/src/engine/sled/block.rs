@@ -388,8 +388,10 @@ impl<'a> Block<'a> {
         let (publisher, disclosed) = self.publisher(u16_at(record, 4)?)?;
         let first_time = u64_at(self.bytes, 40)?;
         Some(EventRef {
-            sequence: Sequence::new(u64_at(self.bytes, 32)? + u64::from(u16_at(record, 0)?)),
-            time: Timestamp::from_nanos(first_time + u64::from(u32_at(record, 8)?)),
+            sequence: Sequence::new(
+                u64_at(self.bytes, 32)?.checked_add(u64::from(u16_at(record, 0)?))?,
+            ),
+            time: Timestamp::from_nanos(first_time.checked_add(u64::from(u32_at(record, 8)?))?),
             publication: PublicationId::new(u64_at(record, 16)?)?,
             topic: self.topic(u16_at(record, 2)?)?,
             publisher,
@@ -416,7 +418,7 @@ impl<'a> Block<'a> {
     fn publisher(&self, index: u16) -> Option<(SessionId, Option<IdentityRef<'a>>)> {
         let before = usize::from(self.events) + usize::from(self.topics);
         let at = before + usize::from(index);
-        let is_last = index + 1 >= self.publishers;
+        let is_last = index >= self.publishers.saturating_sub(1);
         let end = if is_last {
             self.bytes.len()
         } else {
@@ -447,5 +449,132 @@ fn present<T>(found: Option<Option<T>>) -> Option<Option<T>> {
         None => Some(None),
         Some(None) => None,
         Some(found) => Some(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MARK: [u8; 8] = *b"a secret";
+    const PLACE: Place = Place {
+        commit_events: 3,
+        commit_start: 0,
+        previous: Sequence::ZERO,
+    };
+
+    fn event<'a>(number: u64, topic: &'a str, tail: &'a [u8]) -> EventRef<'a> {
+        EventRef {
+            sequence: Sequence::new(1_000 + number),
+            time: Timestamp::from_nanos(5_000 * number),
+            publication: PublicationId::new(number + 1).unwrap(),
+            topic,
+            publisher: SessionId::FIRST,
+            exclude_me: number.is_multiple_of(2),
+            disclosed: Some(IdentityRef {
+                authid: "joe",
+                authrole: "user",
+            }),
+            receivers: None,
+            details: None,
+            payload: PayloadRef {
+                serializer: Serializer::Json,
+                tail,
+                args: Some(tail),
+                kwargs: None,
+            },
+        }
+    }
+
+    fn block() -> Vec<u8> {
+        let mut packer = Packer::default();
+        for (topic, number) in ["com.a", "com.b", "com.a"].into_iter().zip(0..) {
+            packer.push(&event(number, topic, b"[1,2,3]"));
+        }
+        packer.finish(MARK, &PLACE).to_vec()
+    }
+
+    #[test]
+    fn a_block_gives_its_events_back_and_names_topics_and_publishers_once() {
+        let bytes = block();
+        let block = Block::check(&bytes, MARK).unwrap();
+        assert_eq!((block.events, block.topics, block.publishers), (3, 2, 1));
+        let found = block.event(2).unwrap();
+        assert_eq!(
+            (found.sequence, found.topic),
+            (Sequence::new(1_002), "com.a")
+        );
+        assert_eq!(found.time, Timestamp::from_nanos(10_000));
+        assert_eq!(
+            found.disclosed,
+            Some(IdentityRef {
+                authid: "joe",
+                authrole: "user"
+            })
+        );
+        assert_eq!(found.payload.args, Some(&b"[1,2,3]"[..]));
+        assert!(block.event(3).is_none());
+    }
+
+    #[test]
+    fn a_block_with_any_bit_flipped_is_none() {
+        let bytes = block();
+        for bit in 0..bytes.len() * 8 {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(Block::check(&bytes, MARK).is_none(), "bit {bit}");
+        }
+        assert!(Block::check(&bytes, *b"no such!").is_none());
+    }
+
+    #[test]
+    fn a_block_has_room_up_to_its_limit_and_for_events_that_are_near() {
+        let mut packer = Packer::default();
+        let tail = [b'x'; 200];
+        let mut events = 0;
+        while packer.has_room(&event(events, "com.a", &tail), 7_000) {
+            packer.push(&event(events, "com.a", &tail));
+            events += 1;
+        }
+        let bytes = packer.finish(MARK, &PLACE);
+        assert!((6_700..=7_000).contains(&bytes.len()), "{}", bytes.len());
+        // 36 bytes an event beside its payload, with all that belongs to the block.
+        assert!(
+            bytes.len() as u64 <= events * 236,
+            "{} bytes, {events} events",
+            bytes.len()
+        );
+        packer.push(&event(0, "com.a", &tail));
+        assert!(!packer.has_room(&event(70_000, "com.a", &tail), 7_000));
+        let late = EventRef {
+            time: Timestamp::from_nanos(5_000_000_000),
+            ..event(1, "com.a", &tail)
+        };
+        assert!(!packer.has_room(&late, 7_000));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// A file may change after its checksum was verified.
+        #[test]
+        fn bytes_that_are_trusted_wrongly_panic_nobody(
+            changes in prop::collection::vec((0..2_000_usize, any::<u8>()), 1..30),
+            cut in 0..2_000_usize,
+        ) {
+            let mut bytes = block();
+            let length = bytes.len();
+            for (at, byte) in changes {
+                bytes[at % length] = byte;
+            }
+            bytes.truncate(length - cut % (length / 4));
+            if let Some(block) = Block::trust(&bytes) {
+                for index in 0..block.events().min(100) {
+                    let _ = block.event(index);
+                }
+                let _ = block.event(u16::MAX - 1);
+            }
+        }
     }
 }

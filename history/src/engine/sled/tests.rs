@@ -262,3 +262,89 @@ fn without_sync_events_outlive_the_process_all_the_same() {
         500
     );
 }
+
+#[test]
+fn a_transaction_cut_short_is_not_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let filters = [filter("com.", Prefix)];
+    let sled = Sled::open(folder.path(), config(folder.path(), &filters, None)).unwrap();
+    let shared = Arc::clone(&sled.shared);
+    let mut desk = Desk::at(Arc::new(sled));
+    desk.publish("com.a");
+    // The first of two blocks of a transaction reaches the disk, the second does not.
+    let event = desk.accept("com.a");
+    let mut packer = block::Packer::default();
+    packer.push(&EventRef::from(&event));
+    let place = block::Place {
+        commit_events: 2,
+        commit_start: 0,
+        previous: Sequence::new(1),
+    };
+    let mark = shared.head.origin.block_mark();
+    let active = shared.keeping.lock().active.clone().unwrap();
+    let db = active.db().unwrap();
+    db.put(
+        event.sequence,
+        packer.finish(mark, &place),
+        mark,
+        &mut Vec::new(),
+    )
+    .unwrap();
+    db.flush(&Disk::default(), true).unwrap();
+    drop((active, desk, shared));
+    let store = open(folder.path(), &filters, None);
+    assert_eq!(sequences(&*store, "com."), [1]);
+    assert_eq!(store.opened().lost, []);
+    assert!(store.opened().next_sequence > event.sequence);
+}
+
+#[test]
+fn readers_see_one_run_without_gaps_while_events_come_and_segments_are_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let filters = [filter("com.", Prefix)];
+    let mut desk = Desk::at(open_small(folder.path(), &filters, None, 200_000));
+    let store = Arc::clone(&desk.store);
+    let stored = std::sync::atomic::AtomicU64::new(0);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for reverse in [true, false] {
+            let (store, stored, done) = (&store, &stored, &done);
+            scope.spawn(move || {
+                use std::sync::atomic::Ordering;
+                let scope = Scope {
+                    uri: "com.".into(),
+                    match_policy: Prefix,
+                    filter: store.covering("com.", Prefix).unwrap(),
+                };
+                let query = Query {
+                    reverse,
+                    limit: 700,
+                    ..Query::all(scope, anybody())
+                };
+                while !done.load(Ordering::Acquire) {
+                    let before = stored.load(Ordering::Acquire);
+                    let mut found = Vec::new();
+                    let read = store.read(&query, &[], &mut |event| {
+                        found.push(event.sequence.get());
+                        ControlFlow::Continue(())
+                    });
+                    read.unwrap();
+                    let steady = |pair: &[u64]| pair[0].abs_diff(pair[1]) == 1;
+                    assert!(found.windows(2).all(steady), "{found:?}");
+                    assert!(found.is_sorted_by(|one, other| (one < other) != reverse));
+                    let newest = if reverse { found.first() } else { found.last() };
+                    let seen = newest.copied().unwrap_or(0);
+                    let expected = if reverse { before } else { before.min(700) };
+                    assert!(seen >= expected, "{seen} is the newest of {before}");
+                }
+            });
+        }
+        let topics = (0..6_000).map(|number| format!("com.{}", number % 7));
+        for topics in topics.collect::<Vec<_>>().chunks(60) {
+            desk.publish_all(topics.iter().cloned(), 60);
+            stored.store(desk.next.get() - 1, std::sync::atomic::Ordering::Release);
+        }
+        done.store(true, std::sync::atomic::Ordering::Release);
+    });
+    assert!(store.usage().segments > 3);
+}
