@@ -229,9 +229,7 @@ impl Writer {
         if self.closed {
             return Err(StoreError::Closed);
         }
-        // What a commit makes the log grow by at most: sled writes most blocks twice, in units
-        // of half a MiB.
-        let growth = 2 * bytes + (512 << 10);
+        let growth = shared.sizes.growth(bytes);
         let mut keeping = shared.keeping.lock();
         keeping.failed = None;
         keeping.writing = 0;

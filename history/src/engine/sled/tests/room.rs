@@ -82,7 +82,10 @@ fn write_five_times(maxsize: u64, payload: usize, batch: usize) {
         "{} of {maxsize} bytes were used: {peak:?}",
         total(&peak)
     );
+    // From here on nothing more is dropped.
+    desk.store.close(desk.next).unwrap();
     let found = sequences(&*desk.store, "com.");
+    let oldest = found[0];
     assert!(
         found.windows(2).all(|pair| pair[0] + 1 == pair[1]),
         "a run without gaps is kept"
