@@ -214,13 +214,13 @@ impl Dealer {
             let message = Message::Invocation(Invocation {
                 request: invocation,
                 registration: registration.id,
-                details: InvocationDetails {
+                details: Box::new(InvocationDetails {
                     caller: who.map(|who| who.id),
                     caller_authid: who.map(|who| who.authid.clone()),
                     caller_authrole: who.map(|who| who.authrole.clone()),
                     extra: passed_on(&call.options.extra),
                     ..InvocationDetails::default()
-                },
+                }),
                 payload: payload.clone(),
             });
             encode(callee, &message, out)

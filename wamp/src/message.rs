@@ -260,6 +260,6 @@ mod tests {
 
     #[test]
     fn a_message_is_small_enough_to_be_moved_about() {
-        assert!(size_of::<Message>() <= 232, "{}", size_of::<Message>());
+        assert!(size_of::<Message>() <= 144, "{}", size_of::<Message>());
     }
 }

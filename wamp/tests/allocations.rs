@@ -56,15 +56,13 @@ fn frame(text: &str, serializer: Serializer) -> Result<Bytes, TranscodeError> {
 }
 
 #[test]
-fn reading_a_message_of_the_hot_path_allocates_nothing() {
+fn reading_what_clients_send_by_the_million_allocates_nothing() {
     for text in [
         r#"[16,7,{},"com.a",[1,"two",{"three":[]}],{"four":null}]"#,
         r#"[16,7,{"acknowledge":true},"com.a",[1]]"#,
         r#"[16,7,{"acknowledge":true,"exclude_me":false,"exclude":null},"com.a"]"#,
         r#"[48,7,{},"com.a",[1],{"a":2}]"#,
         r#"[70,7,{},[1]]"#,
-        r#"[36,7,8,{},[1]]"#,
-        r#"[36,7,8,{"topic":"com.a","publisher":5},[1]]"#,
         r#"[17,7,8]"#,
     ] {
         for serializer in Serializer::ALL {

@@ -259,7 +259,7 @@ mod tests {
                     let invocation = Message::Invocation(Invocation {
                         request,
                         registration,
-                        details: InvocationDetails::default(),
+                        details: Box::new(InvocationDetails::default()),
                         payload: payload.clone(),
                     });
                     check(wire, invocation, |out| {

@@ -180,7 +180,7 @@ fn unsubscribed<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Unsubs
 fn event<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Event> {
     let subscription = fields.id("SUBSCRIBED.Subscription", 4)?;
     let publication = fields.id("PUBLISHED.Publication", 4)?;
-    let details = read_options::event(fields)?;
+    let details = Box::new(read_options::event(fields)?);
     Ok(Event {
         subscription,
         publication,
@@ -272,7 +272,7 @@ fn unregistered<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Unregi
 fn invocation<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Invocation> {
     let request = fields.request(4)?;
     let registration = fields.id("REGISTERED.Registration", 4)?;
-    let details = read_options::invocation(fields)?;
+    let details = Box::new(read_options::invocation(fields)?);
     Ok(Invocation {
         request,
         registration,

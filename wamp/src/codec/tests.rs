@@ -90,7 +90,7 @@ fn a_message_is_framed_alike_whether_its_head_was_encoded_before_or_not() {
             let message = Message::Event(crate::message::Event {
                 subscription,
                 publication,
-                details: details.clone(),
+                details: Box::new(details.clone()),
                 payload,
             });
             assert_eq!(encode_framed(wire, &message, &mut other), Ok(length));

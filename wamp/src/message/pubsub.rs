@@ -185,8 +185,9 @@ pub struct Event {
     pub subscription: SubscriptionId,
     /// The publication's ID.
     pub publication: PublicationId,
-    /// About the event.
-    pub details: EventDetails,
+    /// About the event. Boxed, like those of INVOCATION, so that a message is small: what is moved
+    /// about by the million has none.
+    pub details: Box<EventDetails>,
     /// What was published.
     pub payload: Payload,
 }

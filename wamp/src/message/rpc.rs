@@ -217,7 +217,7 @@ pub struct Invocation {
     /// What is invoked.
     pub registration: RegistrationId,
     /// About the call.
-    pub details: InvocationDetails,
+    pub details: Box<InvocationDetails>,
     /// With what.
     pub payload: Payload,
 }

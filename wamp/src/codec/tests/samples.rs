@@ -144,11 +144,11 @@ fn pubsub() -> Vec<(&'static str, Message)> {
             payload,
         })
     };
-    let event = |details, payload| {
+    let event = |details: EventDetails, payload| {
         Message::Event(Event {
             subscription: id(5_512_315_355),
             publication: id(4_429_313_566),
-            details,
+            details: Box::new(details),
             payload,
         })
     };
@@ -363,7 +363,7 @@ fn registrations() -> Vec<(&'static str, Message)> {
             Message::Invocation(Invocation {
                 request: id(6_131_533),
                 registration: id(9_823_526),
-                details: invocation,
+                details: Box::new(invocation),
                 payload: none(),
             }),
         ),
