@@ -13,7 +13,7 @@ use crate::event::{Event, Sequence, Timestamp};
 use crate::filter::Filter;
 use crate::query::{PageEnd, Query, Scope, Viewer};
 use crate::receivers::Receivers;
-use crate::store::EventStore;
+use crate::store::{EventStore, RESERVATION};
 
 /// A filter without a limit of its own.
 pub(crate) fn filter(uri: &str, match_policy: MatchPolicy) -> Filter {
@@ -45,6 +45,7 @@ pub(crate) struct Desk {
     pub(crate) next: Sequence,
     pub(crate) first: Sequence,
     pub(crate) time: Timestamp,
+    pub(crate) reserved: Sequence,
 }
 
 /// Nanoseconds between two events of a desk.
@@ -53,12 +54,13 @@ pub(crate) const TICK: u64 = 1_000;
 impl Desk {
     pub(crate) fn at(store: Arc<dyn EventStore>) -> Self {
         let opened = store.opened();
-        let (next, time) = (opened.next_sequence, opened.last_time);
+        let (next, time, reserved) = (opened.next_sequence, opened.last_time, opened.reserved);
         Self {
             store,
             next,
             first: next,
             time,
+            reserved,
         }
     }
 
@@ -67,6 +69,10 @@ impl Desk {
     pub(crate) fn accept(&mut self, topic: &str) -> Event {
         let sequence = self.next;
         self.next = sequence.next();
+        if sequence >= self.reserved {
+            let end = Sequence::new(sequence.get() + RESERVATION);
+            self.reserved = self.store.reserve(end).unwrap();
+        }
         self.time = Timestamp::from_nanos(self.time.nanos() + TICK);
         let args = format!("[{sequence},\"{topic}\"]");
         let json = Serializer::Json;
