@@ -9,6 +9,7 @@ mod accept; // the realm's side: sequence, time, room
 mod commit; // what a commit tells those who wait
 mod question; // what get_events asked for
 mod page; // the answer, encoded
+mod record; // one event of it
 mod reader; // one session's questions, one after another
 
 pub use accept::{Acceptance, Accepted, Unstored};
@@ -16,7 +17,7 @@ pub use commit::Waiting;
 pub use question::Question;
 
 pub(crate) use commit::routed_not_stored;
-pub(crate) use page::rfc3339;
+pub(crate) use record::rfc3339;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,14 +11,12 @@ use rewamp_history::{End, Event, EventRef, EventStore, Position, QueryError};
 use rewamp_wamp::error_uri;
 use rewamp_wamp::message::{CallResult, Error, Message, MessageType, ResultDetails};
 use rewamp_wamp::payload::{Layout, Payload};
-use rewamp_wamp::serializer::{
-    CborWriter, JsonWriter, Limits, MsgPackWriter, Serializer, Writer, append_value, read_value,
-};
-use rewamp_wamp::uri::MatchPolicy;
+use rewamp_wamp::serializer::{CborWriter, JsonWriter, MsgPackWriter, Serializer, Writer};
 use rewamp_wamp::value::{Dict, Value};
 
 use super::Question;
 use super::reader::Pending;
+use super::record::{Shape, rfc3339};
 use crate::session::encoding;
 
 /// Bytes of a RESULT around its events, at most.
@@ -61,7 +59,7 @@ struct Records<'a, W> {
     count: u64,
     room: usize,
     too_large: Option<(u64, usize)>,
-    writer: std::marker::PhantomData<W>,
+    shape: Shape<W>,
 }
 
 impl<'a, W: Writer> Records<'a, W> {
@@ -72,7 +70,7 @@ impl<'a, W: Writer> Records<'a, W> {
             count: 0,
             room: question.max_message.saturating_sub(ENVELOPE) + BEFORE,
             too_large: None,
-            writer: std::marker::PhantomData,
+            shape: Shape::new(question),
         }
     }
 
@@ -82,7 +80,7 @@ impl<'a, W: Writer> Records<'a, W> {
         }
         let before = self.bytes.len();
         W::separate(&mut self.bytes, self.count == 0);
-        self.record(event);
+        self.shape.append(event, &mut self.bytes);
         if self.bytes.len() > self.room {
             if self.count == 0 {
                 self.too_large = Some((event.publication.get(), self.bytes.len() - before));
@@ -92,64 +90,6 @@ impl<'a, W: Writer> Records<'a, W> {
         }
         self.count += 1;
         ControlFlow::Continue(())
-    }
-
-    fn record(&mut self, event: &EventRef<'_>) {
-        let out = &mut self.bytes;
-        W::begin_map(out, if event.disclosed.is_some() { 16 } else { 10 });
-        let mut first = true;
-        let mut key = |out: &mut BytesMut, name: &str| {
-            W::separate(out, first);
-            first = false;
-            W::key(out, name);
-        };
-        key(out, "timestamp");
-        text::<W>(out, &rfc3339(event.time.nanos()));
-        key(out, "time_ns");
-        W::unsigned(out, event.time.nanos());
-        key(out, "subscription");
-        W::unsigned(out, self.question.subscription.get());
-        key(out, "publication");
-        W::unsigned(out, event.publication.get());
-        key(out, "sequence");
-        W::unsigned(out, event.sequence.get());
-        key(out, "topic");
-        text::<W>(out, event.topic);
-        let payload = payload::<W>(event);
-        key(out, "details");
-        details::<W>(
-            out,
-            event,
-            self.question.query.scope.match_policy,
-            payload.as_ref().err(),
-        );
-        key(out, "args");
-        argument::<W>(
-            out,
-            payload.as_ref().ok().and_then(|payload| payload.args()),
-        );
-        key(out, "kwargs");
-        argument::<W>(
-            out,
-            payload.as_ref().ok().and_then(|payload| payload.kwargs()),
-        );
-        key(out, "realm");
-        text::<W>(out, &self.question.realm);
-        if let Some(who) = event.disclosed {
-            for name in ["publisher", "session_id"] {
-                key(out, name);
-                W::unsigned(out, event.publisher.get());
-            }
-            for name in ["publisher_authid", "authid"] {
-                key(out, name);
-                text::<W>(out, who.authid);
-            }
-            for name in ["publisher_authrole", "authrole"] {
-                key(out, name);
-                text::<W>(out, who.authrole);
-            }
-        }
-        W::end_map(out);
     }
 
     fn result(self, question: &Question, complete: bool) -> Message {
@@ -193,101 +133,6 @@ impl<'a, W: Writer> Records<'a, W> {
     }
 }
 
-/// The arguments for the one who asks, or why his serializer cannot express them.
-fn payload<'a, W: Writer>(event: &EventRef<'a>) -> Result<Arguments<'a>, String> {
-    let stored = &event.payload;
-    if stored.serializer == W::SERIALIZER || stored.args.is_none() {
-        return Ok(Arguments::Stored(stored.args, stored.kwargs));
-    }
-    Payload::from_raw(
-        stored.serializer,
-        stored.args,
-        stored.kwargs,
-        &Limits::default(),
-    )
-    .map_err(|error| error.to_string())?
-    .transcode(W::SERIALIZER)
-    .map(Arguments::Transcoded)
-    .map_err(|error| error.to_string())
-}
-
-enum Arguments<'a> {
-    Stored(Option<&'a [u8]>, Option<&'a [u8]>),
-    Transcoded(Payload),
-}
-
-impl Arguments<'_> {
-    fn args(&self) -> Option<&[u8]> {
-        match self {
-            Self::Stored(args, _) => *args,
-            Self::Transcoded(payload) => payload.args(),
-        }
-    }
-
-    fn kwargs(&self) -> Option<&[u8]> {
-        match self {
-            Self::Stored(_, kwargs) => *kwargs,
-            Self::Transcoded(payload) => payload.kwargs(),
-        }
-    }
-}
-
-fn argument<W: Writer>(out: &mut BytesMut, bytes: Option<&[u8]>) {
-    match bytes {
-        Some(bytes) => out.extend_from_slice(bytes),
-        None => W::null(out),
-    }
-}
-
-/// What the live EVENT had as its details; `inexpressible` says why there are no arguments.
-fn details<W: Writer>(
-    out: &mut BytesMut,
-    event: &EventRef<'_>,
-    match_policy: MatchPolicy,
-    inexpressible: Option<&String>,
-) {
-    let is_pattern = match_policy != MatchPolicy::Exact;
-    if event.details.is_none() && inexpressible.is_none() && event.disclosed.is_none() {
-        // Most events: nothing is built that is not written.
-        W::begin_map(out, usize::from(is_pattern));
-        if is_pattern {
-            W::separate(out, true);
-            W::key(out, "topic");
-            text::<W>(out, event.topic);
-        }
-        return W::end_map(out);
-    }
-    let mut details = Dict::new();
-    if is_pattern {
-        details.insert("topic", ByteString::from(event.topic));
-    }
-    if let Some(who) = event.disclosed {
-        details.insert("publisher", event.publisher.get());
-        details.insert("publisher_authid", ByteString::from(who.authid));
-        details.insert("publisher_authrole", ByteString::from(who.authrole));
-    }
-    if let Some(why) = inexpressible {
-        details.insert("_inexpressible", ByteString::from(why.as_str()));
-    }
-    let further = event.details.and_then(|bytes| {
-        read_value(
-            Serializer::MsgPack,
-            &Bytes::copy_from_slice(bytes),
-            &Limits::default(),
-        )
-        .ok()
-    });
-    if let Some(Value::Map(further)) = further {
-        for (key, value) in further {
-            details.insert(key, value);
-        }
-    }
-    if append_value(W::SERIALIZER, &Value::Map(details), out).is_err() {
-        W::begin_map(out, 0);
-        W::end_map(out);
-    }
-}
-
 /// Arguments that are this list and nothing else.
 fn list_payload(serializer: Serializer, list: Bytes) -> Payload {
     // A frame holds at most 16 MiB, and the list less than that.
@@ -298,21 +143,6 @@ fn list_payload(serializer: Serializer, list: Bytes) -> Payload {
         kwargs_begin: end,
     };
     Payload::restore(serializer, layout, list).unwrap_or_else(|_| Payload::empty(serializer))
-}
-
-fn text<W: Writer>(out: &mut BytesMut, text: &str) {
-    // A URI, a name or a time: none of them begins with NUL, the one thing that JSON would not
-    // give back as it is.
-    if W::text(out, text).is_err() {
-        W::null(out);
-    }
-}
-
-/// A time in ns since 1970 as RFC 3339 in UTC, with as many digits as it has.
-pub(crate) fn rfc3339(nanoseconds: u64) -> String {
-    // Every u64 of nanoseconds is before 2555, which `Timestamp` covers.
-    jiff::Timestamp::from_nanosecond(i128::from(nanoseconds))
-        .map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 fn failure(question: &Question, failure: &QueryError) -> Message {

@@ -12,7 +12,7 @@ use crate::payload::Payload;
 use crate::serializer::Serializer;
 
 /// Bytes of everything but the payload, at most.
-const HEAD_BYTES: usize = 160;
+const HEAD_BYTES: usize = 96;
 
 /// What stands before the payload of one message.
 pub(super) struct Head {

@@ -1,0 +1,323 @@
+//! One event of a page as its record, straight from what the store lends. What all records of a
+//! page have in common is serialized once.
+
+use std::marker::PhantomData;
+
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use rewamp_history::{EventRef, IdentityRef};
+use rewamp_wamp::payload::Payload;
+use rewamp_wamp::serializer::{Limits, Serializer, Writer, append_value, read_value};
+use rewamp_wamp::uri::MatchPolicy;
+use rewamp_wamp::value::{Dict, Value};
+
+use super::Question;
+
+/// The names that every record has, in order.
+const NAMES: [&str; 10] = [
+    "timestamp",
+    "time_ns",
+    "subscription",
+    "publication",
+    "sequence",
+    "topic",
+    "details",
+    "args",
+    "kwargs",
+    "realm",
+];
+
+/// The names that a record has besides where the publisher is disclosed: the spec's and Crossbar's.
+const PUBLISHER: [&str; 6] = [
+    "publisher",
+    "session_id",
+    "publisher_authid",
+    "authid",
+    "publisher_authrole",
+    "authrole",
+];
+
+/// See the head of this file: what stands between the values that differ.
+pub(super) struct Shape<W> {
+    begin: BytesMut,
+    begin_disclosed: BytesMut,
+    /// Before `time_ns`, before `publication` (with the subscription), and before the others.
+    time_ns: BytesMut,
+    publication: BytesMut,
+    sequence: BytesMut,
+    topic: BytesMut,
+    details: BytesMut,
+    args: BytesMut,
+    kwargs: BytesMut,
+    /// With the realm itself.
+    realm: BytesMut,
+    match_policy: MatchPolicy,
+    clock: Calendar,
+    writer: PhantomData<W>,
+}
+
+impl<W: Writer> Shape<W> {
+    /// For the records that answer this question.
+    pub(super) fn new(question: &Question) -> Self {
+        let [
+            timestamp,
+            time_ns,
+            subscription,
+            publication,
+            sequence,
+            topic,
+            details,
+            args,
+            kwargs,
+            realm,
+        ] = NAMES;
+        let begin = |entries| {
+            let mut out = BytesMut::new();
+            W::begin_map(&mut out, entries);
+            W::separate(&mut out, true);
+            W::key(&mut out, timestamp);
+            out
+        };
+        let mut before_publication = next::<W>(subscription);
+        W::unsigned(&mut before_publication, question.subscription.get());
+        before_publication.extend_from_slice(&next::<W>(publication));
+        let mut with_realm = next::<W>(realm);
+        text::<W>(&mut with_realm, &question.realm);
+        Self {
+            begin: begin(NAMES.len()),
+            begin_disclosed: begin(NAMES.len() + PUBLISHER.len()),
+            time_ns: next::<W>(time_ns),
+            publication: before_publication,
+            sequence: next::<W>(sequence),
+            topic: next::<W>(topic),
+            details: next::<W>(details),
+            args: next::<W>(args),
+            kwargs: next::<W>(kwargs),
+            realm: with_realm,
+            match_policy: question.query.scope.match_policy,
+            clock: Calendar::default(),
+            writer: PhantomData,
+        }
+    }
+
+    /// Appends the record of an event.
+    pub(super) fn append(&mut self, event: &EventRef<'_>, out: &mut BytesMut) {
+        let time = event.time.nanos();
+        out.extend_from_slice(match event.disclosed {
+            Some(_) => &self.begin_disclosed,
+            None => &self.begin,
+        });
+        text::<W>(out, self.clock.rfc3339(time));
+        out.extend_from_slice(&self.time_ns);
+        W::unsigned(out, time);
+        out.extend_from_slice(&self.publication);
+        W::unsigned(out, event.publication.get());
+        out.extend_from_slice(&self.sequence);
+        W::unsigned(out, event.sequence.get());
+        out.extend_from_slice(&self.topic);
+        text::<W>(out, event.topic);
+        let payload = payload::<W>(event);
+        out.extend_from_slice(&self.details);
+        details::<W>(out, event, self.match_policy, payload.as_ref().err());
+        let payload = payload.as_ref().ok();
+        out.extend_from_slice(&self.args);
+        argument::<W>(out, payload.and_then(|payload| payload.args()));
+        out.extend_from_slice(&self.kwargs);
+        argument::<W>(out, payload.and_then(|payload| payload.kwargs()));
+        out.extend_from_slice(&self.realm);
+        if let Some(who) = event.disclosed {
+            publisher::<W>(out, event, who);
+        }
+        W::end_map(out);
+    }
+}
+
+/// What stands before the value of an entry that is not the first.
+fn next<W: Writer>(name: &str) -> BytesMut {
+    let mut out = BytesMut::new();
+    W::separate(&mut out, false);
+    W::key(&mut out, name);
+    out
+}
+
+fn publisher<W: Writer>(out: &mut BytesMut, event: &EventRef<'_>, who: IdentityRef<'_>) {
+    for (at, name) in PUBLISHER.iter().enumerate() {
+        W::separate(out, false);
+        W::key(out, name);
+        match at / 2 {
+            0 => W::unsigned(out, event.publisher.get()),
+            1 => text::<W>(out, who.authid),
+            _ => text::<W>(out, who.authrole),
+        }
+    }
+}
+
+/// Times as RFC 3339 in UTC with as many digits as they have. Remembers the second, which most
+/// events share with the one before.
+#[derive(Default)]
+struct Calendar {
+    second: Option<u64>,
+    text: String,
+    /// Bytes of `text` that say the second.
+    seconds: usize,
+}
+
+impl Calendar {
+    fn rfc3339(&mut self, nanoseconds: u64) -> &str {
+        const IN_A_SECOND: u64 = 1_000_000_000;
+        let second = nanoseconds / IN_A_SECOND;
+        if self.second != Some(second) {
+            self.text = rfc3339(second * IN_A_SECOND);
+            self.seconds = self.text.len().saturating_sub(1);
+            self.second = Some(second);
+        }
+        self.text.truncate(self.seconds);
+        let mut fraction = nanoseconds % IN_A_SECOND;
+        let mut digit = IN_A_SECOND / 10;
+        if fraction > 0 {
+            self.text.push('.');
+        }
+        while fraction > 0 {
+            self.text.push(char::from(b'0' + (fraction / digit) as u8));
+            fraction %= digit;
+            digit /= 10;
+        }
+        self.text.push('Z');
+        &self.text
+    }
+}
+
+/// A time in ns since 1970 as RFC 3339 in UTC, with as many digits as it has.
+pub(crate) fn rfc3339(nanoseconds: u64) -> String {
+    // Every u64 of nanoseconds is before 2555, which `Timestamp` covers.
+    jiff::Timestamp::from_nanosecond(i128::from(nanoseconds))
+        .map_or_else(|_| String::new(), |time| time.to_string())
+}
+
+/// The arguments for the one who asks, or why his serializer cannot express them.
+fn payload<'a, W: Writer>(event: &EventRef<'a>) -> Result<Arguments<'a>, String> {
+    let stored = &event.payload;
+    if stored.serializer == W::SERIALIZER || stored.args.is_none() {
+        return Ok(Arguments::Stored(stored.args, stored.kwargs));
+    }
+    Payload::from_raw(
+        stored.serializer,
+        stored.args,
+        stored.kwargs,
+        &Limits::default(),
+    )
+    .map_err(|error| error.to_string())?
+    .transcode(W::SERIALIZER)
+    .map(Arguments::Transcoded)
+    .map_err(|error| error.to_string())
+}
+
+enum Arguments<'a> {
+    Stored(Option<&'a [u8]>, Option<&'a [u8]>),
+    Transcoded(Payload),
+}
+
+impl Arguments<'_> {
+    fn args(&self) -> Option<&[u8]> {
+        match self {
+            Self::Stored(args, _) => *args,
+            Self::Transcoded(payload) => payload.args(),
+        }
+    }
+
+    fn kwargs(&self) -> Option<&[u8]> {
+        match self {
+            Self::Stored(_, kwargs) => *kwargs,
+            Self::Transcoded(payload) => payload.kwargs(),
+        }
+    }
+}
+
+fn argument<W: Writer>(out: &mut BytesMut, bytes: Option<&[u8]>) {
+    match bytes {
+        Some(bytes) => out.extend_from_slice(bytes),
+        None => W::null(out),
+    }
+}
+
+/// What the live EVENT had as its details; `inexpressible` says why there are no arguments.
+fn details<W: Writer>(
+    out: &mut BytesMut,
+    event: &EventRef<'_>,
+    match_policy: MatchPolicy,
+    inexpressible: Option<&String>,
+) {
+    let is_pattern = match_policy != MatchPolicy::Exact;
+    if event.details.is_none() && inexpressible.is_none() && event.disclosed.is_none() {
+        // Most events: nothing is built that is not written.
+        W::begin_map(out, usize::from(is_pattern));
+        if is_pattern {
+            W::separate(out, true);
+            W::key(out, "topic");
+            text::<W>(out, event.topic);
+        }
+        return W::end_map(out);
+    }
+    let mut details = Dict::new();
+    if is_pattern {
+        details.insert("topic", ByteString::from(event.topic));
+    }
+    if let Some(who) = event.disclosed {
+        details.insert("publisher", event.publisher.get());
+        details.insert("publisher_authid", ByteString::from(who.authid));
+        details.insert("publisher_authrole", ByteString::from(who.authrole));
+    }
+    if let Some(why) = inexpressible {
+        details.insert("_inexpressible", ByteString::from(why.as_str()));
+    }
+    let further = event.details.and_then(|bytes| {
+        read_value(
+            Serializer::MsgPack,
+            &Bytes::copy_from_slice(bytes),
+            &Limits::default(),
+        )
+        .ok()
+    });
+    if let Some(Value::Map(further)) = further {
+        for (key, value) in further {
+            details.insert(key, value);
+        }
+    }
+    if append_value(W::SERIALIZER, &Value::Map(details), out).is_err() {
+        W::begin_map(out, 0);
+        W::end_map(out);
+    }
+}
+
+fn text<W: Writer>(out: &mut BytesMut, text: &str) {
+    // A URI, a name or a time: none of them begins with NUL, the one thing that JSON would not
+    // give back as it is.
+    if W::text(out, text).is_err() {
+        W::null(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_as_jiff_writes_it() {
+        let mut calendar = Calendar::default();
+        for time in [
+            0,
+            1,
+            999_999_999,
+            1_000_000_000,
+            1_500_000_000,
+            1_795_458_569_981_565_501,
+            1_795_458_569_981_565_502,
+            1_795_458_569_000_000_000,
+            1_795_458_570_000_000_100,
+            1_795_458_570_100_000_000,
+            u64::MAX,
+        ] {
+            assert_eq!(calendar.rfc3339(time), rfc3339(time));
+        }
+    }
+}
