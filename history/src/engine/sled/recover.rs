@@ -2,9 +2,10 @@
 //! an error of the disk stops it, and then nothing is moved: the data may be whole.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::active::SEG_MAGIC;
 use super::catalog::{Catalog, Known};
@@ -64,19 +65,33 @@ pub(super) fn recover(disk: &Disk, folder: &Path, realm: &str) -> Result<Recover
     recovery.finish(lock, catalog, is_new, mark, marked, segments)
 }
 
+/// How long a lock that is taken is waited for: a process that starts another one shares its
+/// locks with it for a moment, and one that was just killed takes a moment to let go.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
 fn take_lock(disk: &Disk, folder: &Path) -> Result<File, OpenError> {
     let path = folder.join("lock");
     let file = disk.open_or_create(&path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse {
-            path: folder.to_owned(),
-        }),
-        Err(std::fs::TryLockError::Error(source)) => Err(OpenError::Io {
-            what: "cannot lock",
-            path,
-            source,
-        }),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::park_timeout(LOCK_PATIENCE / 50);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse {
+                    path: folder.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => {
+                return Err(OpenError::Io {
+                    what: "cannot lock",
+                    path,
+                    source,
+                });
+            }
+        }
     }
 }
 
