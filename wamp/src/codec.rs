@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 
 pub use self::fault::{DecodeError, DecodeErrorKind};
 pub use self::framed::{EncodeError, EventHead, encode_framed};
-pub use self::hot::{append_invocation, append_published, append_result};
+pub use self::hot::{append_invocation, append_published, append_result, frame_result};
 use crate::message::Message;
 use crate::serializer::{
     CborReader, CborWriter, JsonReader, JsonWriter, Limits, MsgPackReader, MsgPackWriter,

@@ -5,12 +5,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use rewamp_history::{End, Event, EventRef, EventStore, Position, QueryError};
+use rewamp_wamp::codec;
 use rewamp_wamp::error_uri;
-use rewamp_wamp::message::{CallResult, Error, Message, MessageType, ResultDetails};
-use rewamp_wamp::payload::{Layout, Payload};
+use rewamp_wamp::message::{Error, Message, MessageType};
 use rewamp_wamp::serializer::{CborWriter, JsonWriter, MsgPackWriter, Serializer, Writer};
 use rewamp_wamp::value::{Dict, Value};
 
@@ -22,24 +22,39 @@ use crate::session::encoding;
 /// Bytes of a RESULT around its events, at most.
 const ENVELOPE: usize = 128;
 
-/// Bytes left free before the first record for the beginnings of the lists around them, which say
-/// how many there are: twice a head of at most 9 bytes.
-const BEFORE: usize = 18;
+/// Bytes left free before the first record for all that stands before it and says how long the
+/// page is: the beginnings of the two lists around it, twice 9 bytes at most, and before them the
+/// frame's header, the RESULT's first elements and its details.
+const BEFORE: usize = 128;
 
-/// Answers a question with one framed message: RESULT, or ERROR.
-pub(super) fn answer(store: &dyn EventStore, pending: &Pending, question: &Question) -> Bytes {
-    let message = match question.wire.serializer {
-        Serializer::Json => page::<JsonWriter>(store, pending, question),
-        Serializer::MsgPack => page::<MsgPackWriter>(store, pending, question),
-        Serializer::Cbor => page::<CborWriter>(store, pending, question),
+/// What one page takes to begin with, in bytes; after that, what the last one took.
+const FIRST_PAGE: usize = 4096;
+
+/// Answers a question with one framed message: RESULT, or ERROR. `size` is what the last answer
+/// took and this one probably will.
+pub(super) fn answer(
+    store: &dyn EventStore,
+    pending: &Pending,
+    question: &Question,
+    size: &mut usize,
+) -> Bytes {
+    let answer = match question.wire.serializer {
+        Serializer::Json => page::<JsonWriter>(store, pending, question, *size),
+        Serializer::MsgPack => page::<MsgPackWriter>(store, pending, question, *size),
+        Serializer::Cbor => page::<CborWriter>(store, pending, question, *size),
     };
-    let mut frame = BytesMut::new();
-    encoding::append(question.wire, &message, &mut frame);
-    frame.freeze()
+    *size = answer.len();
+    answer
 }
 
-fn page<W: Writer>(store: &dyn EventStore, pending: &Pending, question: &Question) -> Message {
-    let mut records = Records::<W>::new(question);
+/// The frame of a page, or of the ERROR instead.
+fn page<W: Writer>(
+    store: &dyn EventStore,
+    pending: &Pending,
+    question: &Question,
+    size: usize,
+) -> Bytes {
+    let mut records = Records::<W>::new(question, size);
     let pending: [&[Arc<Event>]; 2] = [&pending[0], &pending[1]];
     let end = store.read(&question.query, &pending, &mut |event| records.add(event));
     match end {
@@ -63,10 +78,13 @@ struct Records<'a, W> {
 }
 
 impl<'a, W: Writer> Records<'a, W> {
-    fn new(question: &'a Question) -> Self {
+    fn new(question: &'a Question, size: usize) -> Self {
+        // An eighth more, since one page is seldom exactly as long as another.
+        let mut bytes = BytesMut::with_capacity(FIRST_PAGE.max(size + size / 8));
+        bytes.resize(BEFORE, 0);
         Self {
             question,
-            bytes: BytesMut::zeroed(BEFORE),
+            bytes,
             count: 0,
             room: question.max_message.saturating_sub(ENVELOPE) + BEFORE,
             too_large: None,
@@ -92,36 +110,39 @@ impl<'a, W: Writer> Records<'a, W> {
         ControlFlow::Continue(())
     }
 
-    fn result(self, question: &Question, complete: bool) -> Message {
-        let mut before = BytesMut::with_capacity(BEFORE);
-        W::begin_list(&mut before, 1);
-        W::separate(&mut before, true);
+    fn result(self, question: &Question, complete: bool) -> Bytes {
+        let mut lists = BytesMut::with_capacity(BEFORE);
+        W::begin_list(&mut lists, 1);
+        W::separate(&mut lists, true);
         W::begin_list(
-            &mut before,
+            &mut lists,
             usize::try_from(self.count).unwrap_or(usize::MAX),
         );
-        let mut list = self.bytes;
-        list.advance(BEFORE.saturating_sub(before.len()));
-        if let Some(place) = list.get_mut(..before.len()) {
-            place.copy_from_slice(&before);
+        let mut bytes = self.bytes;
+        let begin = BEFORE.saturating_sub(lists.len());
+        if let Some(place) = bytes.get_mut(begin..BEFORE) {
+            place.copy_from_slice(&lists);
         }
-        W::end_list(&mut list);
-        W::end_list(&mut list);
-        let mut extra = Dict::new();
+        W::end_list(&mut bytes);
+        W::end_list(&mut bytes);
+        let mut details = Dict::new();
         if !complete {
-            extra.insert("_complete", false);
+            details.insert("_complete", false);
         }
-        Message::Result(CallResult {
-            request: question.request,
-            details: ResultDetails {
-                progress: false,
-                extra,
+        codec::frame_result(question.wire, question.request, &details, bytes, begin).unwrap_or_else(
+            || {
+                let text = "the page does not fit a message".to_owned();
+                error(
+                    question,
+                    error_uri::PAYLOAD_SIZE_EXCEEDED,
+                    text,
+                    Dict::new(),
+                )
             },
-            payload: list_payload(question.wire.serializer, list.freeze()),
-        })
+        )
     }
 
-    fn too_large(&self, question: &Question) -> Message {
+    fn too_large(&self, question: &Question) -> Bytes {
         let (publication, bytes) = self.too_large.unwrap_or_default();
         let text = format!(
             "publication {publication} takes {bytes} bytes here, and one message to this session \
@@ -133,19 +154,7 @@ impl<'a, W: Writer> Records<'a, W> {
     }
 }
 
-/// Arguments that are this list and nothing else.
-fn list_payload(serializer: Serializer, list: Bytes) -> Payload {
-    // A frame holds at most 16 MiB, and the list less than that.
-    let end = u32::try_from(list.len()).unwrap_or(u32::MAX);
-    let layout = Layout {
-        elements: 1,
-        args_end: end,
-        kwargs_begin: end,
-    };
-    Payload::restore(serializer, layout, list).unwrap_or_else(|_| Payload::empty(serializer))
-}
-
-fn failure(question: &Question, failure: &QueryError) -> Message {
+fn failure(question: &Question, failure: &QueryError) -> Bytes {
     match failure {
         QueryError::NoSuchPublication { oldest, newest } => {
             let position = |position: &Option<Position>| match position {
@@ -175,13 +184,16 @@ fn failure(question: &Question, failure: &QueryError) -> Message {
     }
 }
 
-fn error(question: &Question, uri: &'static str, text: String, kwargs: Dict) -> Message {
+fn error(question: &Question, uri: &'static str, text: String, kwargs: Dict) -> Bytes {
     let kwargs = (!kwargs.is_empty()).then_some(&kwargs);
-    Message::Error(Error {
+    let message = Message::Error(Error {
         request_type: MessageType::Call,
         request: question.request,
         details: Dict::new(),
         error: ByteString::from_static(uri),
         payload: encoding::arguments(question.wire.serializer, &[Value::from(text)], kwargs),
-    })
+    });
+    let mut frame = BytesMut::new();
+    encoding::append(question.wire, &message, &mut frame);
+    frame.freeze()
 }

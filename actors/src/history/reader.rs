@@ -166,6 +166,7 @@ fn answer_all(
     questions: Vec<Question>,
 ) -> Vec<Question> {
     let mut questions = questions.into_iter();
+    let mut size = 0;
     let mut last = None;
     while let Some(question) = questions.next() {
         if question.outbox.is_backed_up() {
@@ -174,7 +175,7 @@ fn answer_all(
             wake(last);
             return left;
         }
-        let frame = page::answer(store, pending, &question);
+        let frame = page::answer(store, pending, &question, &mut size);
         question.outbox.answer_shared(frame, 1);
         last = Some(Arc::clone(&question.outbox));
     }

@@ -3,13 +3,14 @@
 //! written, and nothing is moved afterwards. What does not fit here goes by way of `framed.rs`,
 //! which writes the same bytes.
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::framing::{FrameTooLong, Wire};
 use crate::id::{PublicationId, RegistrationId, RequestId};
 use crate::message::MessageType;
 use crate::payload::Payload;
-use crate::serializer::Serializer;
+use crate::serializer::{Serializer, append_value};
+use crate::value::{Dict, Value};
 
 /// Bytes of everything but the payload, at most.
 const HEAD_BYTES: usize = 96;
@@ -176,6 +177,49 @@ pub fn append_published(
     append(wire, MessageType::Published, &ids, false, &nothing, out).unwrap_or_default()
 }
 
+/// Puts a frame and a RESULT around its one element, the list of arguments, which stands in
+/// `bytes` from `begin` on: what is before it there is overwritten, so that nothing long is moved.
+/// Returns the frame; `None` if there is no room before the list, if no frame is so long, or if the
+/// serializer cannot express `details`.
+pub fn frame_result(
+    wire: Wire,
+    request: RequestId,
+    details: &Dict,
+    mut bytes: BytesMut,
+    begin: usize,
+) -> Option<Bytes> {
+    let mut head = Head::of_list(wire.serializer, 4);
+    head.number(MessageType::Result.code()).ok()?;
+    head.next_number(request.get()).ok()?;
+    let separator: &[u8] = if wire.serializer == Serializer::Json {
+        b","
+    } else {
+        b""
+    };
+    if details.is_empty() {
+        head.empty_map().ok()?;
+    } else {
+        let mut map = BytesMut::new();
+        append_value(wire.serializer, &Value::Map(details.clone()), &mut map).ok()?;
+        head.raw(separator).ok()?;
+        head.raw(&map).ok()?;
+    }
+    head.raw(separator).ok()?;
+    if wire.serializer == Serializer::Json {
+        bytes.extend_from_slice(b"]");
+    }
+    let head = head.bytes.get(..head.length)?;
+    let header = wire
+        .header(head.len() + bytes.len().checked_sub(begin)?)
+        .ok()?;
+    let header = header.as_bytes();
+    bytes.advance(begin.checked_sub(header.len() + head.len())?);
+    let (place_of_header, rest) = bytes.split_at_mut_checked(header.len())?;
+    place_of_header.copy_from_slice(header);
+    rest.get_mut(..head.len())?.copy_from_slice(head);
+    Some(bytes.freeze())
+}
+
 #[inline]
 fn append(
     wire: Wire,
@@ -208,7 +252,6 @@ mod tests {
     use crate::message::{
         CallResult, Invocation, InvocationDetails, Message, Published, ResultDetails,
     };
-    use crate::value::{Dict, Value};
 
     const NUMBERS: [u64; 14] = [
         1,
@@ -274,6 +317,35 @@ mod tests {
                 check(wire, published, |out| {
                     append_published(wire, request, publication, out)
                 });
+            }
+        }
+    }
+
+    #[test]
+    fn a_result_is_framed_around_its_list_where_that_stands() {
+        for wire in Wire::ALL {
+            for length in [0, 100, 70_000] {
+                for details in [Dict::new(), Dict::from([("_complete", false)])] {
+                    let args = [Value::from("x".repeat(length))];
+                    let payload = Payload::from_values(wire.serializer, Some(&args), None).unwrap();
+                    let request = RequestId::new(300).unwrap();
+                    let mut expected = BytesMut::new();
+                    let result = Message::Result(CallResult {
+                        request,
+                        details: ResultDetails {
+                            progress: false,
+                            extra: details.clone(),
+                        },
+                        payload: payload.clone(),
+                    });
+                    encode_framed(wire, &result, &mut expected).unwrap();
+                    let mut bytes = BytesMut::zeroed(64);
+                    bytes.extend_from_slice(payload.tail());
+                    let found = frame_result(wire, request, &details, bytes.clone(), 64);
+                    assert_eq!(found.unwrap(), expected, "{wire:?} {length}");
+                    bytes.advance(62);
+                    assert_eq!(frame_result(wire, request, &details, bytes, 2), None);
+                }
             }
         }
     }
