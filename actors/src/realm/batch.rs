@@ -118,6 +118,8 @@ impl Realm {
         // Who subscribes now must not get what was published before.
         self.broker.flush(&mut self.delivery);
         if matches!(request, WampMessage::Goodbye(_)) {
+            // GOODBYE comes behind everything that was asked before.
+            self.acknowledge(member);
             self.delivery.flush_messages();
         }
         match request {

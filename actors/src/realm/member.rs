@@ -118,18 +118,6 @@ impl Member {
         }
     }
 
-    /// The subscriptions it holds.
-    #[must_use]
-    pub fn subscription_ids(&self) -> Vec<SubscriptionId> {
-        self.subscriptions.borrow().keys().copied().collect()
-    }
-
-    /// The registrations it holds.
-    #[must_use]
-    pub fn registration_ids(&self) -> Vec<RegistrationId> {
-        self.registrations.borrow().keys().copied().collect()
-    }
-
     /// The request ID of the next INVOCATION to it: session scope, counting up from 1.
     pub(crate) fn next_invocation(&self) -> RequestId {
         let id = self.next_invocation.get();

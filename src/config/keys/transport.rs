@@ -72,7 +72,7 @@ static TCP: Section = Section {
             integer(0, 65_535, "ms"),
             "TCP_USER_TIMEOUT of connections",
         )
-        .warns(&["0"], "the system's own holds"),
+        .warns(&["0"], "180 s holds"),
         Key::new(
             "portrange",
             Kind::Opaque,

@@ -78,7 +78,11 @@ async fn goodbye_is_answered_and_the_connection_can_be_used_again() {
     let fixture = Setup::default().start();
     let mut client = fixture.join().await;
     client.subscribe("com.a", "exact").await;
-    client.send(&[r#"[6,{},"wamp.close.close_realm"]"#]);
+    client.send(&[
+        r#"[16,50,{"acknowledge":true},"com.b",[1]]"#,
+        r#"[6,{},"wamp.close.close_realm"]"#,
+    ]);
+    assert!(matches!(client.receive().await, Message::Published(_)));
     let Message::Goodbye(goodbye) = client.receive().await else {
         panic!()
     };
