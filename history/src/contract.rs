@@ -5,6 +5,7 @@ pub(crate) mod desk; //    a realm in small: gives sequences and times, publishe
 mod queries; // every keyword, the spec's example, paging
 mod model; //   random questions against a naive answer
 mod limits; //  retention by count, floors
+mod chain; //   what comes before an event
 mod lives; //   what must be the same after a restart
 
 use std::path::Path;
@@ -35,6 +36,10 @@ pub(crate) fn run(open: Open<'_>) {
     limits::a_filter_keeps_its_newest_events(open);
     limits::sequences_that_were_dropped_are_refused_and_later_ones_are_not(open);
     limits::pending_events_count_towards_the_limit(open);
+    chain::an_event_that_is_read_forward_names_the_one_before_it(open);
+    chain::a_page_tells_what_the_next_one_comes_after(open);
+    chain::an_event_that_is_not_taken_is_not_the_last(open);
+    chain::the_event_before_any_sequence_is_found(open);
 }
 
 /// Everything that holds over several lives of a store.

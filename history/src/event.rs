@@ -180,6 +180,10 @@ pub struct EventRef<'a> {
     pub details: Option<&'a [u8]>,
     /// See [`Event::payload`].
     pub payload: PayloadRef<'a>,
+    /// The event before it in the history that is read ([`crate::Scope`]), whoever may see that
+    /// one. `None` where the read has not come by it: for the first event that it looks at, and
+    /// in reverse or of one [`crate::Query::topic`] for all.
+    pub previous: Option<Sequence>,
 }
 
 /// An [`Identity`], borrowed.
@@ -207,6 +211,7 @@ impl<'a> From<&'a Event> for EventRef<'a> {
             receivers: event.receivers.as_deref().map(Receivers::as_ref),
             details: event.details.as_deref(),
             payload: PayloadRef::from(&event.payload),
+            previous: None,
         }
     }
 }

@@ -2,13 +2,17 @@
 //! realm's order, receiver lists, limit and budget are applied, and what is still pending is laid
 //! over what is committed. Engines implement [`Committed`] and call [`read`].
 
+mod history; // committed and pending events as one
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use bytestring::ByteString;
 use rewamp_wamp::id::PublicationId;
 use rewamp_wamp::uri::{MatchPolicy, matches};
 
-use crate::error::{Position, QueryError, StoreError};
+use self::history::History;
+use crate::error::{QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::FilterId;
 use crate::query::{End, PageEnd, Query, Scope, Viewer};
@@ -147,7 +151,7 @@ pub(crate) fn read(
         return Ok(PageEnd {
             end: End::Limit,
             next: Some(next),
-            scanned: 0,
+            ..NOTHING
         });
     }
     let mut page = Page {
@@ -156,6 +160,7 @@ pub(crate) fn read(
         visit,
         shown: 0,
         scanned: 0,
+        last: None,
         end: None,
     };
     history.walk(target, &reach, query.reverse, &mut |event| {
@@ -165,9 +170,26 @@ pub(crate) fn read(
     Ok(PageEnd {
         end,
         next,
+        last: page.last,
         scanned: page.scanned,
     })
 }
+
+/// The newest event before a sequence; see [`crate::EventStore::previous`].
+pub(crate) fn previous(
+    committed: &impl Committed,
+    scope: &Scope,
+    before: Sequence,
+    pending: &[&[Arc<Event>]],
+) -> Result<Option<Sequence>, StoreError> {
+    // Whoever may see it: nobody is asked.
+    History::new(committed, scope, &NOBODY, pending)?.newest_before(before)
+}
+
+const NOBODY: Viewer = Viewer {
+    authid: ByteString::from_static(""),
+    authrole: ByteString::from_static(""),
+};
 
 /// The ends of a history; see [`crate::EventStore::span`].
 pub(crate) fn span(
@@ -182,273 +204,9 @@ pub(crate) fn span(
 const NOTHING: PageEnd = PageEnd {
     end: End::Exhausted,
     next: None,
+    last: None,
     scanned: 0,
 };
-
-/// Events looked at to find the end of a history that its viewer can see. An end that lies
-/// deeper is not named: the answer to a mistake may not cost more than ten pages.
-const SPAN_BUDGET: u64 = 100_000;
-
-/// One history before one viewer: committed events, then pending ones.
-struct History<'a, C> {
-    committed: &'a C,
-    scope: &'a Scope,
-    viewer: &'a Viewer,
-    target: Target<'a>,
-    /// Pending slices; events up to `newest` are committed already.
-    pending: &'a [&'a [Arc<Event>]],
-    newest: Sequence,
-    floor: Sequence,
-}
-
-impl<'a, C: Committed> History<'a, C> {
-    fn new(
-        committed: &'a C,
-        scope: &'a Scope,
-        viewer: &'a Viewer,
-        pending: &'a [&'a [Arc<Event>]],
-    ) -> Result<Self, StoreError> {
-        let target = match scope.match_policy {
-            _ if committed.is_whole(scope) => Target::Filter,
-            MatchPolicy::Exact => Target::Topic(&scope.uri),
-            policy => Target::Pattern(&scope.uri, policy),
-        };
-        let newest = committed.newest();
-        let mut history = Self {
-            committed,
-            scope,
-            viewer,
-            target,
-            pending,
-            newest,
-            floor: Sequence::ZERO,
-        };
-        history.floor = history.find_floor()?;
-        Ok(history)
-    }
-
-    /// Pending events count as kept already, or a page would show more than the limit until
-    /// they are committed.
-    fn find_floor(&self) -> Result<Sequence, StoreError> {
-        let filter = self.scope.filter;
-        let Some(limit) = self.committed.limit(filter) else {
-            return self.committed.floor(filter, 0);
-        };
-        let kept = |event: &&Arc<Event>| event.topic.filters().contains(&filter);
-        let more = self.uncommitted().filter(kept).count() as u64;
-        match more.checked_sub(limit) {
-            Some(surplus @ 1..) => {
-                let last = self.uncommitted().filter(kept).nth(surplus as usize - 1);
-                Ok(last.map_or(self.newest, |event| event.sequence))
-            }
-            _ => self.committed.floor(filter, more),
-        }
-    }
-
-    fn uncommitted(&self) -> impl DoubleEndedIterator<Item = &'a Arc<Event>> {
-        let newest = self.newest;
-        let fresh = move |slice: &&'a [Arc<Event>]| {
-            let known = slice.partition_point(|event| event.sequence <= newest);
-            slice.get(known..).unwrap_or_default()
-        };
-        self.pending.iter().flat_map(fresh)
-    }
-
-    /// The conditions of a query as one run of the order.
-    fn reach(&self, query: &Query) -> Result<Reach, QueryError> {
-        let mut reach = Reach::ALL;
-        let Query {
-            time,
-            sequence,
-            publication,
-            ..
-        } = query;
-        let from = [time.from, time.after.map(Timestamp::next)];
-        let until = [time.until, time.before.map(Timestamp::previous)];
-        reach.start = from.into_iter().flatten().fold(reach.start, Timestamp::max);
-        reach.end = until.into_iter().flatten().fold(reach.end, Timestamp::min);
-        if time.before == Some(Timestamp::ZERO) || time.after == Some(Timestamp::MAX) {
-            reach.first = Sequence::MAX;
-            reach.last = Sequence::ZERO;
-        }
-        for from in [sequence.from, sequence.after.map(Sequence::next)]
-            .into_iter()
-            .flatten()
-        {
-            if from <= self.floor || from > self.committed.reserved() {
-                return Err(self.no_such_publication());
-            }
-            reach.begin_at(from);
-        }
-        let until = [sequence.until, sequence.before.map(Sequence::previous)];
-        until
-            .into_iter()
-            .flatten()
-            .for_each(|until| reach.end_at(until));
-        if let Some(publication) = publication.from {
-            reach.begin_at(self.find(publication)?);
-        }
-        if let Some(publication) = publication.after {
-            reach.begin_at(self.find(publication)?.next());
-        }
-        if let Some(publication) = publication.before {
-            reach.end_at(self.find(publication)?.previous());
-        }
-        if let Some(publication) = publication.until {
-            reach.end_at(self.find(publication)?);
-        }
-        Ok(reach)
-    }
-
-    /// Where a publication stands, if it is in this history and the viewer may see it.
-    fn find(&self, publication: PublicationId) -> Result<Sequence, QueryError> {
-        let pending = self
-            .uncommitted()
-            .find(|event| event.publication == publication);
-        let sequence = match pending {
-            Some(event) => Some(event.sequence),
-            None => self.committed.locate(publication)?,
-        };
-        if let Some(sequence) = sequence {
-            let mut found = false;
-            self.walk(self.target, &Reach::only(sequence), false, &mut |event| {
-                found |= event.publication == publication && self.may_see(event);
-                ControlFlow::Continue(())
-            })?;
-            if found {
-                return Ok(sequence);
-            }
-        }
-        Err(self.no_such_publication())
-    }
-
-    fn no_such_publication(&self) -> QueryError {
-        match self.span() {
-            Ok(Span { oldest, newest }) => QueryError::NoSuchPublication { oldest, newest },
-            Err(error) => QueryError::Store(error),
-        }
-    }
-
-    fn span(&self) -> Result<Span, StoreError> {
-        Ok(Span {
-            oldest: self.end(false)?,
-            newest: self.end(true)?,
-        })
-    }
-
-    fn end(&self, reverse: bool) -> Result<Option<Position>, StoreError> {
-        let mut found = None;
-        let mut looked_at = 0;
-        self.walk(self.target, &Reach::ALL, reverse, &mut |event| {
-            looked_at += 1;
-            if self.may_see(event) {
-                let EventRef {
-                    publication,
-                    sequence,
-                    time,
-                    ..
-                } = *event;
-                found = Some(Position {
-                    publication,
-                    sequence,
-                    time,
-                });
-            }
-            if found.is_some() || looked_at == SPAN_BUDGET {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(found)
-    }
-
-    fn may_see(&self, event: &EventRef<'_>) -> bool {
-        event
-            .receivers
-            .is_none_or(|receivers| receivers.admit(self.viewer.as_ref()))
-    }
-
-    /// Visits committed and pending events as one order.
-    fn walk(
-        &self,
-        target: Target<'_>,
-        reach: &Reach,
-        reverse: bool,
-        visit: Visit<'_>,
-    ) -> Result<(), StoreError> {
-        let mut committed = *reach;
-        committed.begin_at(self.floor.next());
-        committed.end_at(self.newest);
-        let mut broken = false;
-        let mut watched = |event: &EventRef<'_>| {
-            let flow = visit(event);
-            broken |= flow.is_break();
-            flow
-        };
-        if reverse {
-            if self
-                .walk_pending(self.uncommitted().rev(), target, reach, &mut watched)
-                .is_break()
-            {
-                return Ok(());
-            }
-            self.walk_committed(target, &committed, reverse, &mut watched)
-        } else {
-            self.walk_committed(target, &committed, reverse, &mut watched)?;
-            if !broken {
-                let _ = self.walk_pending(self.uncommitted(), target, reach, visit);
-            }
-            Ok(())
-        }
-    }
-
-    fn walk_committed(
-        &self,
-        target: Target<'_>,
-        reach: &Reach,
-        reverse: bool,
-        visit: Visit<'_>,
-    ) -> Result<(), StoreError> {
-        if reach.is_empty() {
-            return Ok(());
-        }
-        self.committed
-            .walk(self.scope.filter, target, reach, reverse, &mut |event| {
-                let outside = reach.begins_after(event.sequence, event.time)
-                    || reach.ends_before(event.sequence, event.time);
-                if outside {
-                    ControlFlow::Continue(())
-                } else {
-                    visit(event)
-                }
-            })
-    }
-
-    fn walk_pending<'p>(
-        &self,
-        events: impl Iterator<Item = &'p Arc<Event>>,
-        target: Target<'_>,
-        reach: &Reach,
-        visit: Visit<'_>,
-    ) -> ControlFlow<()> {
-        for event in events {
-            let Event {
-                sequence,
-                time,
-                ref topic,
-                ..
-            } = **event;
-            let inside = sequence > self.floor
-                && !reach.begins_after(sequence, time)
-                && !reach.ends_before(sequence, time);
-            if inside && topic.filters().contains(&self.scope.filter) && target.holds(topic.name())
-            {
-                visit(&EventRef::from(&**event))?;
-            }
-        }
-        ControlFlow::Continue(())
-    }
-}
 
 /// A page in the making: who sees what, and how much of it.
 struct Page<'a, 'v> {
@@ -457,6 +215,8 @@ struct Page<'a, 'v> {
     visit: Visit<'v>,
     shown: u64,
     scanned: u64,
+    /// The event before the one that is offered.
+    last: Option<Sequence>,
     end: Option<(End, Option<Sequence>)>,
 }
 
@@ -466,6 +226,7 @@ impl Page<'_, '_> {
             return self.close(End::Budget, Some(event.sequence));
         }
         self.scanned += 1;
+        let before = self.last.replace(event.sequence);
         let viewer = self.query.viewer.as_ref();
         if event
             .receivers
@@ -473,7 +234,8 @@ impl Page<'_, '_> {
         {
             return ControlFlow::Continue(());
         }
-        if (self.visit)(event).is_break() {
+        if self.show(event, before).is_break() {
+            self.last = before;
             return self.close(End::Stopped, Some(event.sequence));
         }
         self.shown += 1;
@@ -487,6 +249,17 @@ impl Page<'_, '_> {
         };
         let within = (self.reach.first..=self.reach.last).contains(&next);
         self.close(End::Limit, within.then_some(next))
+    }
+
+    fn show(&mut self, event: &EventRef<'_>, before: Option<Sequence>) -> ControlFlow<()> {
+        // What lies between two events of one topic is not looked at.
+        if self.query.reverse || self.query.topic.is_some() {
+            return (self.visit)(event);
+        }
+        (self.visit)(&EventRef {
+            previous: before,
+            ..*event
+        })
     }
 
     fn close(&mut self, end: End, next: Option<Sequence>) -> ControlFlow<()> {

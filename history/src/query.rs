@@ -113,6 +113,9 @@ pub struct PageEnd {
     /// Where the next page of the same question begins: nothing that it asks for lies between
     /// the last event shown and this sequence, inclusive. `None` at the end of the range.
     pub next: Option<Sequence>,
+    /// The last event that was looked at and is done with, shown or not for this viewer; not the
+    /// one at [`Self::next`]. In a forward read the one before what the next page looks at.
+    pub last: Option<Sequence>,
     /// Events looked at.
     pub scanned: u64,
 }

@@ -88,6 +88,16 @@ pub trait EventStore: Send + Sync + fmt::Debug {
         pending: &[&[Arc<Event>]],
     ) -> Result<Span, StoreError>;
 
+    /// The newest event of a history before that sequence, whoever may see it;
+    /// [`Sequence::MAX`] asks for the newest of all. `None` if there is none, or none any more.
+    /// `pending` as for [`read`](Self::read).
+    fn previous(
+        &self,
+        scope: &Scope,
+        before: Sequence,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<Option<Sequence>, StoreError>;
+
     /// What the store holds now. For metrics.
     fn usage(&self) -> Usage;
 

@@ -186,6 +186,15 @@ impl EventStore for Memory {
         page::span(&self.committed(), scope, viewer, pending)
     }
 
+    fn previous(
+        &self,
+        scope: &Scope,
+        before: Sequence,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<Option<Sequence>, StoreError> {
+        page::previous(&self.committed(), scope, before, pending)
+    }
+
     fn usage(&self) -> Usage {
         let shelf = self.shelf.read();
         let filters = self.filters.configured().iter();

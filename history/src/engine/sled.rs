@@ -305,6 +305,15 @@ impl EventStore for Sled {
         page::span(&Moment::now(&self.shared), scope, viewer, pending)
     }
 
+    fn previous(
+        &self,
+        scope: &Scope,
+        before: Sequence,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<Option<Sequence>, StoreError> {
+        page::previous(&Moment::now(&self.shared), scope, before, pending)
+    }
+
     fn usage(&self) -> Usage {
         let segments = self.shared.segments();
         let kept = |filter: &ConfiguredFilter| {

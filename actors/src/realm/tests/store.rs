@@ -114,6 +114,15 @@ impl EventStore for SwitchedStore {
         self.inner.span(scope, viewer, pending)
     }
 
+    fn previous(
+        &self,
+        scope: &Scope,
+        before: Sequence,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<Option<Sequence>, StoreError> {
+        self.inner.previous(scope, before, pending)
+    }
+
     fn usage(&self) -> Usage {
         self.inner.usage()
     }

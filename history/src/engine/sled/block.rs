@@ -405,6 +405,7 @@ impl<'a> Block<'a> {
                 args: present(args)?,
                 kwargs: present(kwargs)?,
             },
+            previous: None,
         })
     }
 
@@ -484,6 +485,7 @@ mod tests {
                 args: Some(tail),
                 kwargs: None,
             },
+            previous: None,
         }
     }
 

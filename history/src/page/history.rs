@@ -1,0 +1,295 @@
+//! One history before one viewer: what is still pending is laid over what is committed, and
+//! conditions become one reach of the realm's order.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use rewamp_wamp::id::PublicationId;
+use rewamp_wamp::uri::MatchPolicy;
+
+use super::{Committed, Reach, Target, Visit};
+use crate::error::{Position, QueryError, StoreError};
+use crate::event::{Event, EventRef, Sequence, Timestamp};
+use crate::query::{Query, Scope, Viewer};
+use crate::store::Span;
+
+/// Events looked at to find the end of a history that its viewer can see. An end that lies
+/// deeper is not named: the answer to a mistake may not cost more than ten pages.
+const SPAN_BUDGET: u64 = 100_000;
+
+/// One history before one viewer: committed events, then pending ones.
+pub(super) struct History<'a, C> {
+    committed: &'a C,
+    scope: &'a Scope,
+    viewer: &'a Viewer,
+    pub(super) target: Target<'a>,
+    /// Pending slices; events up to `newest` are committed already.
+    pending: &'a [&'a [Arc<Event>]],
+    newest: Sequence,
+    floor: Sequence,
+}
+
+impl<'a, C: Committed> History<'a, C> {
+    pub(super) fn new(
+        committed: &'a C,
+        scope: &'a Scope,
+        viewer: &'a Viewer,
+        pending: &'a [&'a [Arc<Event>]],
+    ) -> Result<Self, StoreError> {
+        let target = match scope.match_policy {
+            _ if committed.is_whole(scope) => Target::Filter,
+            MatchPolicy::Exact => Target::Topic(&scope.uri),
+            policy => Target::Pattern(&scope.uri, policy),
+        };
+        let newest = committed.newest();
+        let mut history = Self {
+            committed,
+            scope,
+            viewer,
+            target,
+            pending,
+            newest,
+            floor: Sequence::ZERO,
+        };
+        history.floor = history.find_floor()?;
+        Ok(history)
+    }
+
+    /// Pending events count as kept already, or a page would show more than the limit until
+    /// they are committed.
+    fn find_floor(&self) -> Result<Sequence, StoreError> {
+        let filter = self.scope.filter;
+        let Some(limit) = self.committed.limit(filter) else {
+            return self.committed.floor(filter, 0);
+        };
+        let kept = |event: &&Arc<Event>| event.topic.filters().contains(&filter);
+        let more = self.uncommitted().filter(kept).count() as u64;
+        match more.checked_sub(limit) {
+            Some(surplus @ 1..) => {
+                let last = self.uncommitted().filter(kept).nth(surplus as usize - 1);
+                Ok(last.map_or(self.newest, |event| event.sequence))
+            }
+            _ => self.committed.floor(filter, more),
+        }
+    }
+
+    fn uncommitted(&self) -> impl DoubleEndedIterator<Item = &'a Arc<Event>> {
+        let newest = self.newest;
+        let fresh = move |slice: &&'a [Arc<Event>]| {
+            let known = slice.partition_point(|event| event.sequence <= newest);
+            slice.get(known..).unwrap_or_default()
+        };
+        self.pending.iter().flat_map(fresh)
+    }
+
+    /// The conditions of a query as one run of the order.
+    pub(super) fn reach(&self, query: &Query) -> Result<Reach, QueryError> {
+        let mut reach = Reach::ALL;
+        let Query {
+            time,
+            sequence,
+            publication,
+            ..
+        } = query;
+        let from = [time.from, time.after.map(Timestamp::next)];
+        let until = [time.until, time.before.map(Timestamp::previous)];
+        reach.start = from.into_iter().flatten().fold(reach.start, Timestamp::max);
+        reach.end = until.into_iter().flatten().fold(reach.end, Timestamp::min);
+        if time.before == Some(Timestamp::ZERO) || time.after == Some(Timestamp::MAX) {
+            reach.first = Sequence::MAX;
+            reach.last = Sequence::ZERO;
+        }
+        for from in [sequence.from, sequence.after.map(Sequence::next)]
+            .into_iter()
+            .flatten()
+        {
+            if from <= self.floor || from > self.committed.reserved() {
+                return Err(self.no_such_publication());
+            }
+            reach.begin_at(from);
+        }
+        let until = [sequence.until, sequence.before.map(Sequence::previous)];
+        until
+            .into_iter()
+            .flatten()
+            .for_each(|until| reach.end_at(until));
+        if let Some(publication) = publication.from {
+            reach.begin_at(self.find(publication)?);
+        }
+        if let Some(publication) = publication.after {
+            reach.begin_at(self.find(publication)?.next());
+        }
+        if let Some(publication) = publication.before {
+            reach.end_at(self.find(publication)?.previous());
+        }
+        if let Some(publication) = publication.until {
+            reach.end_at(self.find(publication)?);
+        }
+        Ok(reach)
+    }
+
+    /// Where a publication stands, if it is in this history and the viewer may see it.
+    fn find(&self, publication: PublicationId) -> Result<Sequence, QueryError> {
+        let pending = self
+            .uncommitted()
+            .find(|event| event.publication == publication);
+        let sequence = match pending {
+            Some(event) => Some(event.sequence),
+            None => self.committed.locate(publication)?,
+        };
+        if let Some(sequence) = sequence {
+            let mut found = false;
+            self.walk(self.target, &Reach::only(sequence), false, &mut |event| {
+                found |= event.publication == publication && self.may_see(event);
+                ControlFlow::Continue(())
+            })?;
+            if found {
+                return Ok(sequence);
+            }
+        }
+        Err(self.no_such_publication())
+    }
+
+    fn no_such_publication(&self) -> QueryError {
+        match self.span() {
+            Ok(Span { oldest, newest }) => QueryError::NoSuchPublication { oldest, newest },
+            Err(error) => QueryError::Store(error),
+        }
+    }
+
+    pub(super) fn span(&self) -> Result<Span, StoreError> {
+        Ok(Span {
+            oldest: self.end(false)?,
+            newest: self.end(true)?,
+        })
+    }
+
+    /// The newest event before that sequence, whoever may see it.
+    pub(super) fn newest_before(&self, before: Sequence) -> Result<Option<Sequence>, StoreError> {
+        let reach = Reach {
+            last: before.previous(),
+            ..Reach::ALL
+        };
+        let mut found = None;
+        if before > Sequence::ZERO {
+            self.walk(self.target, &reach, true, &mut |event| {
+                found = Some(event.sequence);
+                ControlFlow::Break(())
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn end(&self, reverse: bool) -> Result<Option<Position>, StoreError> {
+        let mut found = None;
+        let mut looked_at = 0;
+        self.walk(self.target, &Reach::ALL, reverse, &mut |event| {
+            looked_at += 1;
+            if self.may_see(event) {
+                let EventRef {
+                    publication,
+                    sequence,
+                    time,
+                    ..
+                } = *event;
+                found = Some(Position {
+                    publication,
+                    sequence,
+                    time,
+                });
+            }
+            if found.is_some() || looked_at == SPAN_BUDGET {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    fn may_see(&self, event: &EventRef<'_>) -> bool {
+        event
+            .receivers
+            .is_none_or(|receivers| receivers.admit(self.viewer.as_ref()))
+    }
+
+    /// Visits committed and pending events as one order.
+    pub(super) fn walk(
+        &self,
+        target: Target<'_>,
+        reach: &Reach,
+        reverse: bool,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let mut committed = *reach;
+        committed.begin_at(self.floor.next());
+        committed.end_at(self.newest);
+        let mut broken = false;
+        let mut watched = |event: &EventRef<'_>| {
+            let flow = visit(event);
+            broken |= flow.is_break();
+            flow
+        };
+        if reverse {
+            if self
+                .walk_pending(self.uncommitted().rev(), target, reach, &mut watched)
+                .is_break()
+            {
+                return Ok(());
+            }
+            self.walk_committed(target, &committed, reverse, &mut watched)
+        } else {
+            self.walk_committed(target, &committed, reverse, &mut watched)?;
+            if !broken {
+                let _ = self.walk_pending(self.uncommitted(), target, reach, visit);
+            }
+            Ok(())
+        }
+    }
+
+    fn walk_committed(
+        &self,
+        target: Target<'_>,
+        reach: &Reach,
+        reverse: bool,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        if reach.is_empty() {
+            return Ok(());
+        }
+        self.committed
+            .walk(self.scope.filter, target, reach, reverse, &mut |event| {
+                let outside = reach.begins_after(event.sequence, event.time)
+                    || reach.ends_before(event.sequence, event.time);
+                if outside {
+                    ControlFlow::Continue(())
+                } else {
+                    visit(event)
+                }
+            })
+    }
+
+    fn walk_pending<'p>(
+        &self,
+        events: impl Iterator<Item = &'p Arc<Event>>,
+        target: Target<'_>,
+        reach: &Reach,
+        visit: Visit<'_>,
+    ) -> ControlFlow<()> {
+        for event in events {
+            let Event {
+                sequence,
+                time,
+                ref topic,
+                ..
+            } = **event;
+            let inside = sequence > self.floor
+                && !reach.begins_after(sequence, time)
+                && !reach.ends_before(sequence, time);
+            if inside && topic.filters().contains(&self.scope.filter) && target.holds(topic.name())
+            {
+                visit(&EventRef::from(&**event))?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
