@@ -172,6 +172,7 @@ impl Draft {
         let mut tree = self.tree.clone();
         let mut findings = self.findings.clone();
         findings.append(resolve::resolve(&mut tree, &self.around, references));
+        findings.append(resolve::missing_stores(&tree, &self.around));
         findings.append(rules::check(&tree));
         self.reword(&mut findings);
         (tree, findings)

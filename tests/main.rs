@@ -16,6 +16,7 @@ mod earthquakes; // a real data set, a late client, and a node that is killed un
 mod tour; // the programs of the README's five minutes
 mod clean_stop; // SIGTERM: nothing is lost, everybody is told
 mod crash; // SIGKILL at full rate: what was acknowledged is there
+mod readonly; // a store that is served and not changed
 mod bad_input; // what no proper client sends
 mod bad_websocket; // handshakes and frames, byte by byte
 mod transports; // where clients come in, from outside

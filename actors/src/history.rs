@@ -16,7 +16,7 @@ pub use accept::{Acceptance, Accepted, Unstored};
 pub use commit::Waiting;
 pub use question::Question;
 
-pub(crate) use commit::routed_not_stored;
+pub(crate) use commit::{routed_not_stored, routed_readonly};
 pub(crate) use record::rfc3339;
 
 use std::sync::Arc;
@@ -133,6 +133,9 @@ impl History {
             idle: Vec::new(),
         };
         history.report_usage();
+        if store.opened().readonly {
+            history.metrics.gauge(Id::HistoryDegraded).set(1);
+        }
         Acceptance::new(Actor::start(history), store, settings, shared)
     }
 

@@ -190,6 +190,7 @@ impl Realm {
             realm: "realm1".to_owned(),
             engine: Engine::Sled {
                 path: path.to_owned(),
+                readonly: false,
             },
             maxsize: MAXSIZE,
             sync: true,

@@ -54,6 +54,12 @@ pub enum OpenError {
         /// The least, in bytes.
         least: u64,
     },
+    /// A store that is only read has to be there.
+    #[error("`{path}` holds no event store, and one that is `readonly` is not begun")]
+    NoStore {
+        /// The folder of the store.
+        path: PathBuf,
+    },
     /// The system has no randomness for the secrets of a new store.
     #[error("no random bytes from the system: {0}")]
     Random(String),
@@ -92,6 +98,9 @@ pub enum StoreError {
         /// The one that came.
         sequence: Sequence,
     },
+    /// The store is only read.
+    #[error("the store is readonly")]
+    ReadOnly,
     /// [`crate::EventStore::close`] was called before.
     #[error("the store is closed")]
     Closed,

@@ -148,8 +148,14 @@ pub enum Engine {
     Memory,
     /// In files below a folder; see `history/FORMAT.md`.
     Sled {
-        /// The folder of this store alone. It and its parents are created where missing.
+        /// The folder of this store alone. It and its parents are created where missing, unless
+        /// it is `readonly`.
         path: PathBuf,
+        /// Whether the store is read and nothing else: not a byte of the folder changes, appends
+        /// are [`StoreError::ReadOnly`], and what is read is the history as it stood when it was
+        /// opened. Nobody may be writing to it then; whoever begins to later is not hindered. Any
+        /// number may read the same store.
+        readonly: bool,
     },
 }
 
@@ -157,9 +163,12 @@ pub enum Engine {
 pub fn open(config: StoreConfig) -> Result<Arc<dyn EventStore>, OpenError> {
     match &config.engine {
         Engine::Memory => Ok(Arc::new(Memory::begin(config)?)),
-        Engine::Sled { path } => {
-            let path = path.clone();
-            Ok(Arc::new(Sled::open(&path, config)?))
+        Engine::Sled { path, readonly } => {
+            let (path, readonly) = (path.clone(), *readonly);
+            Ok(Arc::new(match readonly {
+                true => Sled::open_readonly(&path, config)?,
+                false => Sled::open(&path, config)?,
+            }))
         }
     }
 }
@@ -205,6 +214,8 @@ pub struct Opened {
     pub events: u64,
     /// Bytes they take, with all that belongs to them.
     pub bytes: u64,
+    /// Whether it is only read: nothing can be appended.
+    pub readonly: bool,
     /// Whether the last life ended without [`close`](EventStore::close).
     pub recovered: bool,
     /// What is missing, including what earlier starts missed; see [`Lost`].

@@ -114,6 +114,7 @@ impl Builder<'_> {
                         bytes: store.maxbuffer_bytes,
                     },
                     sync: store.sync,
+                    readonly: store.readonly,
                 },
                 maxsize: store.maxsize,
                 limit: store.limit,

@@ -192,6 +192,8 @@ pub enum Engine {
         buffer: Buffer,
         /// Whether a transaction is on disk before it counts as done.
         sync: bool,
+        /// Whether it is read and nothing else; then it has to be there.
+        readonly: bool,
     },
 }
 

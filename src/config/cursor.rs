@@ -67,6 +67,10 @@ impl<'a> Cursor<'a> {
         self.value.and_then(Value::as_u64)
     }
 
+    pub(super) fn boolean(&self) -> Option<bool> {
+        self.value.and_then(Value::as_bool)
+    }
+
     pub(super) fn exists(&self) -> bool {
         self.value.is_some()
     }

@@ -8,6 +8,7 @@ use std::path::{Path as FilePath, PathBuf};
 use serde_json::Value;
 
 use super::check::port_variable;
+use super::cursor::Cursor;
 use super::finding::{Findings, Severity};
 use super::keys::{Kind, WHOLE};
 use super::path::Path;
@@ -43,6 +44,32 @@ pub fn resolve(tree: &mut Value, around: &Surroundings, severity: Severity) -> F
         };
         report(result, path, severity, &mut findings);
     });
+    findings
+}
+
+/// Names stores that are only read and are not there. Always a fault: a folder that comes later
+/// would come too late.
+pub(super) fn missing_stores(tree: &Value, around: &Surroundings) -> Findings {
+    let mut findings = Findings::default();
+    let routers = Cursor::new(tree).key("workers");
+    let realms = routers
+        .items()
+        .flat_map(|router| router.key("realms").items());
+    for store in realms.map(|realm| realm.key("store")) {
+        let path = store.key("path");
+        let is_read = store.is_of_type("sled") && store.key("readonly").boolean() == Some(true);
+        let Some(folder) = path.text().filter(|_| is_read) else {
+            continue;
+        };
+        let folder = around.locate(folder);
+        if !folder.is_dir() {
+            let text = format!(
+                "there is no folder {}; a `readonly` store is read and never begun",
+                folder.display()
+            );
+            findings.fault(&path.path, text);
+        }
+    }
     findings
 }
 

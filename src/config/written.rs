@@ -97,6 +97,7 @@ pub(super) struct SledStore {
     pub maxbuffer: u64,
     pub maxbuffer_bytes: u64,
     pub sync: bool,
+    pub readonly: bool,
     pub limit: Option<u64>,
     pub event_history: Vec<Filter>,
 }

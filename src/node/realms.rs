@@ -153,11 +153,19 @@ async fn open(
 ) -> Result<(Arc<dyn EventStore>, HistorySettings), RealmError> {
     let (engine, buffer, sync) = match &store.engine {
         Engine::Memory => (rewamp_history::Engine::Memory, IN_MEMORY, false),
-        Engine::Sled { path, buffer, sync } => (
-            rewamp_history::Engine::Sled { path: path.clone() },
-            *buffer,
-            *sync,
-        ),
+        Engine::Sled {
+            path,
+            buffer,
+            sync,
+            readonly,
+        } => {
+            let (path, readonly) = (path.clone(), *readonly);
+            (
+                rewamp_history::Engine::Sled { path, readonly },
+                *buffer,
+                *sync,
+            )
+        }
     };
     let durable = sync && engine != rewamp_history::Engine::Memory;
     let config = StoreConfig {
@@ -205,12 +213,16 @@ fn report(realm: &str, store: &Store, opened: &dyn EventStore, metrics: &Metrics
         .collect();
     info!(
         realm, incarnation:% = found.incarnation;
-        "history of {} in {place}, up to {} bytes: found {} events in {} bytes",
+        "history of {} in {place}, {}: found {} events in {} bytes",
         if kept.is_empty() { "nothing".to_owned() } else { kept.join(", ") },
-        store.maxsize, found.events, found.bytes
+        match found.readonly {
+            true => "which is read and not added to".to_owned(),
+            false => format!("up to {} bytes", store.maxsize),
+        },
+        found.events, found.bytes
     );
     let metrics = metrics.realm(realm);
-    if found.recovered {
+    if found.recovered && !found.readonly {
         metrics.count(Id::HistoryRecoveries, 1);
         metrics.count(Id::HistoryRecoveredEvents, found.events);
         info!(realm; "the store was not closed cleanly and has been recovered");

@@ -121,6 +121,15 @@ impl Client {
         }
     }
 
+    /// Publishes and waits for the answer: PUBLISHED or ERROR.
+    pub(crate) fn publish(&mut self, topic: &str, args: &Value) -> io::Result<Value> {
+        let request = self.request();
+        let options = json!({"acknowledge": true});
+        self.send(&json!([code::PUBLISH, request, options, topic, args]))?;
+        self.flush()?;
+        self.receive()
+    }
+
     fn send_frame(&mut self, kind: u8, frame: &[u8]) -> io::Result<()> {
         let length = u32::try_from(frame.len()).map_err(|_| broken("a frame over 4 GiB"))?;
         let [_, high, middle, low] = length.to_be_bytes();

@@ -1,6 +1,7 @@
 //! The node as its users have it: the built binary, started on a configuration file in a folder
 //! of its own, reached over its sockets, ended by signals.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -30,6 +31,16 @@ pub(crate) struct Node {
     dir: TempDir,
     process: Option<Child>,
     starts: u32,
+    surroundings: Surroundings,
+}
+
+/// What a node is started in, if it is not the world as it is.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Surroundings {
+    /// A command that becomes the node: its last arguments are the node's command line.
+    pub(crate) wrapper: Vec<OsString>,
+    /// More environment variables.
+    pub(crate) environment: Vec<(String, OsString)>,
 }
 
 impl Node {
@@ -54,6 +65,28 @@ impl Node {
             "the node did not become ready again; its log:\n{}",
             self.log()
         );
+    }
+
+    /// What the next start reads.
+    pub(crate) fn configure(&self, config: impl Fn(&Ports) -> Value) {
+        write_config(self.dir(), &config(&self.ports));
+    }
+
+    /// What the next start happens in.
+    pub(crate) fn surround(&mut self, surroundings: Surroundings) {
+        self.surroundings = surroundings;
+    }
+
+    /// Starts the node again, which must end by itself: its exit status, and what it said.
+    pub(crate) fn fails_to_start(&mut self) -> (Option<i32>, String) {
+        assert!(self.process.is_none(), "the node still runs");
+        self.spawn();
+        let mut process = self.process.take().expect("the node was spawned");
+        let status = deadline::within(SOON, "the end of a node that cannot start", || {
+            process.try_wait().expect("the node is our child")
+        });
+        let said = fs::read_to_string(self.log_file(self.starts)).expect("a log");
+        (status.code(), said)
     }
 
     /// SIGKILL: the node has no moment to put anything away.
@@ -119,6 +152,7 @@ impl Node {
                 dir: tempfile::tempdir().expect("a temporary folder"),
                 process: None,
                 starts: 0,
+                surroundings: Surroundings::default(),
             };
             prepare(node.dir(), &node.ports);
             node.spawn();
@@ -147,8 +181,12 @@ impl Node {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(BINARY);
-        command.arg("start");
+        let mut words = self.surroundings.wrapper.clone();
+        words.push(BINARY.into());
+        let mut words = words.into_iter();
+        let mut command = Command::new(words.next().expect("the binary at least"));
+        command.args(words).arg("start");
+        command.envs(self.surroundings.environment.iter().cloned());
         let file = self.dir().join("config.json");
         if file.exists() {
             command.arg("--config").arg(file);

@@ -92,6 +92,7 @@ pub enum Unstored {
 pub struct Acceptance {
     address: Addr<History>,
     store: Arc<dyn EventStore>,
+    readonly: bool,
     settings: HistorySettings,
     shared: Arc<Shared>,
     next: Sequence,
@@ -111,6 +112,7 @@ impl Acceptance {
         let (next, last_time) = (opened.next_sequence, opened.last_time);
         Self {
             address,
+            readonly: opened.readonly,
             store,
             settings,
             shared,
@@ -155,6 +157,12 @@ impl Acceptance {
     #[must_use]
     pub fn last_time(&self) -> Timestamp {
         self.last_time
+    }
+
+    /// Whether the store is only read: it accepts nothing.
+    #[must_use]
+    pub fn is_readonly(&self) -> bool {
+        self.readonly
     }
 
     /// Whether a publication can be accepted now. If not, the realm is told when it can

@@ -67,13 +67,23 @@ impl Waiting {
 
 /// The ERROR for a publication that live subscribers have received and the history has not.
 pub(crate) fn routed_not_stored(request: RequestId, wire: Wire, why: &str) -> Message {
+    routed(error_uri::STORE_UNAVAILABLE, request, wire, why)
+}
+
+/// The same where the history takes nothing at all.
+pub(crate) fn routed_readonly(request: RequestId, wire: Wire) -> Message {
+    let why = "the store is readonly";
+    routed(error_uri::STORE_READONLY, request, wire, why)
+}
+
+fn routed(error: &'static str, request: RequestId, wire: Wire, why: &str) -> Message {
     let mut details = Dict::new();
     details.insert("_routed", true);
     Message::Error(Error {
         request_type: MessageType::Publish,
         request,
         details,
-        error: ByteString::from_static(error_uri::STORE_UNAVAILABLE),
+        error: ByteString::from_static(error),
         payload: encoding::arguments(
             wire.serializer,
             &[Value::from(format!(

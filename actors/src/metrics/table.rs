@@ -268,7 +268,7 @@ pub const TABLE: &[Metric] = &[
         "history_degraded",
         Kind::Gauge,
         REALM,
-        "1 while the realm's store cannot be written",
+        "1 while the realm's store cannot be written, or is readonly",
     ),
     row(
         Id::HistoryEvents,
@@ -310,7 +310,7 @@ pub const TABLE: &[Metric] = &[
         "history_not_stored",
         Kind::Counter,
         REALM,
-        "Events routed live and not stored, because the store failed or its buffers stayed full",
+        "Events routed live and not stored: the store is readonly, failed, or its buffers stayed full",
     ),
     row(
         Id::HistoryRefused,

@@ -22,7 +22,7 @@ use super::role::PublishPermit;
 use super::route::Route;
 use crate::broker::{Payloads, Publication};
 use crate::dealer::Refusal;
-use crate::history::{Accepted, Unstored, Waiting, routed_not_stored};
+use crate::history::{Accepted, Unstored, Waiting, routed_not_stored, routed_readonly};
 use crate::metrics::Id;
 use crate::passthru::passed_on;
 use crate::session::encoding;
@@ -45,6 +45,8 @@ enum Kept {
     Yes,
     /// The history has no room for it.
     NoRoom,
+    /// The history is only read.
+    ReadOnly,
 }
 
 impl Realm {
@@ -67,13 +69,16 @@ impl Realm {
             .stored
             .as_ref()
             .filter(|_| !names_sessions(&publish.options));
-        let has_room = stored.is_none() || self.history.as_ref().is_some_and(|it| it.has_room());
+        let readonly = self.history.as_ref().is_some_and(|it| it.is_readonly());
+        let has_room = || self.history.as_ref().is_some_and(|it| it.has_room());
+        let has_room = stored.is_none() || readonly || has_room();
         if !has_room && hold {
             return Published::NoRoom;
         }
         let id = self.ids.draw();
         let kept = match stored {
             None => Kept::No,
+            Some(_) if readonly => Kept::ReadOnly,
             Some(_) if !has_room => Kept::NoRoom,
             Some(topic) => match self.store(member, publish, topic, permit, id) {
                 Ok(()) => Kept::Yes,
@@ -195,6 +200,12 @@ impl Realm {
                 if wanted {
                     let why = "the store has been too slow for too long";
                     self.answer(member, &routed_not_stored(request, member.wire, why));
+                }
+            }
+            (Kept::ReadOnly, _) => {
+                self.metrics.count(Id::HistoryNotStored, 1);
+                if wanted {
+                    self.answer(member, &routed_readonly(request, member.wire));
                 }
             }
             (Kept::Yes, Some(history)) if wanted && history.is_durable() => {

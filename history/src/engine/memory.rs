@@ -69,6 +69,7 @@ impl Memory {
                 last_time: Timestamp::ZERO,
                 events: 0,
                 bytes: 0,
+                readonly: false,
                 recovered: false,
                 lost: Vec::new(),
                 set_aside: Vec::new(),

@@ -64,8 +64,9 @@ pub(crate) struct Sled {
     shared: Arc<Shared>,
     writer: Mutex<Writer>,
     keeper: Mutex<Option<JoinHandle<()>>>,
-    /// The lock on the folder goes with the store.
-    _lock: std::fs::File,
+    /// The lock on the folder goes with the store. One that is only read holds none: whoever
+    /// comes to write is not kept from it, and what he removes stays readable while it is open.
+    _lock: Option<std::fs::File>,
 }
 
 impl Sled {
@@ -81,6 +82,12 @@ impl Sled {
         Self::open_on(Disk::default(), Sizes::of(config.maxsize), path, config)
     }
 
+    /// Opens the store in a folder to read it, without changing a byte of it. sled has no part in
+    /// this: it writes whenever it opens.
+    pub(crate) fn open_readonly(path: &Path, config: StoreConfig) -> Result<Self, OpenError> {
+        Self::open_on(Disk::readonly(), Sizes::of(config.maxsize), path, config)
+    }
+
     fn open_on(
         disk: Disk,
         sizes: Sizes,
@@ -89,8 +96,11 @@ impl Sled {
     ) -> Result<Self, OpenError> {
         let mut found = recover(&disk, path, &config.realm)?;
         let filters = take_over(&mut found, &disk, path, &config)?;
-        let reserved = reserve_first(&mut found)?;
-        let opened = opened(&mut found, reserved, disk.size(path), path);
+        let reserved = match disk.is_readonly() {
+            true => found.next_sequence,
+            false => reserve_first(&mut found)?,
+        };
+        let opened = opened(&mut found, reserved, &disk, path);
         let Recovered {
             catalog,
             mark,
@@ -116,18 +126,17 @@ impl Sled {
             patterns,
             segments,
         ));
-        let keeper = Keeper::start(Arc::clone(&shared), found.next_generation);
-        let keeper = keeper.map_err(|source| OpenError::Io {
-            what: "cannot start a thread for",
-            path: path.to_owned(),
-            source,
-        })?;
+        let readonly = shared.disk.is_readonly();
+        let keeper = match readonly {
+            true => None,
+            false => Some(start_keeper(&shared, found.next_generation)?),
+        };
         Ok(Self {
             opened,
             shared,
             writer: Mutex::new(writer),
-            keeper: Mutex::new(Some(keeper)),
-            _lock: found.lock,
+            keeper: Mutex::new(keeper),
+            _lock: found.lock.filter(|_| !readonly),
         })
     }
 
@@ -141,6 +150,14 @@ impl Sled {
             log::error!("the keeper of a history panicked");
         }
     }
+}
+
+fn start_keeper(shared: &Arc<Shared>, generation: u64) -> Result<JoinHandle<()>, OpenError> {
+    Keeper::start(Arc::clone(shared), generation).map_err(|source| OpenError::Io {
+        what: "cannot start a thread for",
+        path: shared.folder.clone(),
+        source,
+    })
 }
 
 /// Brings the catalog up to what is configured and what was found missing.
@@ -165,7 +182,8 @@ fn take_over(
             );
         }
     }
-    if found.catalog != before || !Catalog::path(path).exists() {
+    let is_new = found.catalog != before || !Catalog::path(path).exists();
+    if is_new && !disk.is_readonly() {
         found.catalog.write(disk, path)?;
     }
     Ok(filters)
@@ -186,7 +204,7 @@ fn reserve_first(found: &mut Recovered) -> Result<Sequence, OpenError> {
     Ok(reserved)
 }
 
-fn opened(found: &mut Recovered, reserved: Sequence, bytes: u64, path: &Path) -> Opened {
+fn opened(found: &mut Recovered, reserved: Sequence, disk: &Disk, path: &Path) -> Opened {
     let events = found
         .segments
         .iter()
@@ -197,7 +215,8 @@ fn opened(found: &mut Recovered, reserved: Sequence, bytes: u64, path: &Path) ->
         reserved,
         last_time: found.last_time,
         events: events.sum(),
-        bytes,
+        bytes: disk.size(path),
+        readonly: disk.is_readonly(),
         recovered: found.recovered,
         lost: found.catalog.lost.clone(),
         set_aside: std::mem::take(&mut found.set_aside),
@@ -276,10 +295,19 @@ impl EventStore for Sled {
     }
 
     fn reserve(&self, end: Sequence) -> Result<Sequence, StoreError> {
+        if self.opened.readonly {
+            return Err(StoreError::ReadOnly);
+        }
         self.shared.reserve(end)
     }
 
     fn append(&self, events: &[Arc<Event>]) -> Result<Appended, AppendError> {
+        if self.opened.readonly {
+            return Err(AppendError {
+                stored: 0,
+                cause: StoreError::ReadOnly,
+            });
+        }
         self.writer.lock().append(&self.shared, events)
     }
 
@@ -342,6 +370,9 @@ impl EventStore for Sled {
     }
 
     fn close(&self, next: Sequence) -> Result<(), StoreError> {
+        if self.opened.readonly {
+            return Ok(());
+        }
         self.writer.lock().close(&self.shared)?;
         self.stop_keeper();
         self.shared.patterns.save(true)?;

@@ -67,7 +67,15 @@ static SLED_STORE: Section = Section {
              it, a power cut loses acknowledged events",
         )
         .default("true"),
-        READONLY,
+        Key::new(
+            "readonly",
+            Kind::Bool,
+            "Serves the history and adds nothing: not a byte of the folder changes, and it may lie \
+             on a read-only mount. The store has to be there, and nobody may be writing to it when \
+             it is opened; several nodes may read it. Acknowledged publications to its topics get \
+             `rewamp.error.store_readonly` and are routed",
+        )
+        .default("false"),
         FULL,
         Key::new(
             "limit",
@@ -98,7 +106,12 @@ static MEMORY_STORE: Section = Section {
             "Memory for events; when full, the oldest events are dropped",
         )
         .default("268435456"),
-        READONLY,
+        Key::new(
+            "readonly",
+            Kind::Bool,
+            "Only `false`: a store in memory begins empty, there would never be anything to read",
+        )
+        .default("false"),
         FULL,
         FILTERS,
         Key::new("path", Kind::Opaque, "Folder of the store").inert(&[], NO_DISK),
@@ -154,14 +167,6 @@ static FILTER: Section = Section {
 };
 
 static FILTER_KIND: Kind = Kind::Object(&FILTER);
-
-const READONLY: Key = Key::new(
-    "readonly",
-    Kind::Bool,
-    "Serves the history and adds nothing",
-)
-.default("false")
-.stops(&["false"], "a later version has it");
 
 const FULL: Key = Key::new(
     "full",

@@ -21,6 +21,12 @@ pub(super) fn check(routers: &[Cursor], findings: &mut Findings) {
             continue;
         }
         check_filters(&store.key("event-history"), uri_check(&realm), findings);
+        if store.is_of_type("memory") && store.key("readonly").boolean() == Some(true) {
+            findings.fault(
+                &store.key("readonly").path,
+                "a store in memory begins empty: there would never be anything to read",
+            );
+        }
         if let Some(path) = store
             .key("path")
             .text()

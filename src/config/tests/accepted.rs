@@ -49,7 +49,8 @@ fn a_complete_configuration_arrives_as_it_was_written() {
         Engine::Sled {
             path,
             buffer,
-            sync: true
+            sync: true,
+            readonly: false,
         }
     );
     assert_eq!((store.maxsize, store.limit), (5_242_880, Some(7)));
@@ -282,7 +283,8 @@ fn the_stores_of_crossbars_page_are_taken_as_far_as_they_are_built() {
         Engine::Sled {
             path,
             buffer,
-            sync: true
+            sync: true,
+            readonly: false,
         }
     );
 }

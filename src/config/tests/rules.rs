@@ -58,6 +58,22 @@ fn what_can_be_there_once_is_a_fault_the_second_time() {
 }
 
 #[test]
+fn a_store_that_is_only_read_has_to_be_there() {
+    fault(
+        &format!("{STORE}/readonly"),
+        json!(true),
+        "realms[0].store.path",
+        "a `readonly` store is read and never begun",
+    );
+    fault(
+        "/realms/1/store",
+        json!({"type": "memory", "readonly": true, "event-history": [{"uri": "a.b"}]}),
+        "realms[1].store.readonly",
+        "there would never be anything to read",
+    );
+}
+
+#[test]
 fn one_realm_in_two_workers_is_a_fault() {
     let mut tree = complete();
     let worker = json!({"type": "router", "realms": [{"name": "second"}], "transports": [

@@ -14,6 +14,8 @@ use crate::error::{OpenError, StoreError};
 pub(super) struct Disk {
     /// Asked before each operation that changes something.
     fault: Option<Arc<Fault>>,
+    /// Nothing may be changed: whatever tries is refused, so that no path was overlooked.
+    readonly: bool,
 }
 
 type Fault = dyn Fn(&'static str) -> io::Result<()> + Send + Sync;
@@ -56,6 +58,19 @@ impl From<DiskError> for StoreError {
 pub(super) type Done<T = ()> = Result<T, DiskError>;
 
 impl Disk {
+    /// A disk on which nothing is changed.
+    pub(super) fn readonly() -> Self {
+        Self {
+            fault: None,
+            readonly: true,
+        }
+    }
+
+    /// Whether nothing may be changed.
+    pub(super) fn is_readonly(&self) -> bool {
+        self.readonly
+    }
+
     /// A disk on which `fault` decides whether an operation fails.
     #[cfg(test)]
     pub(super) fn failing(
@@ -63,6 +78,7 @@ impl Disk {
     ) -> Self {
         Self {
             fault: Some(Arc::new(fault)),
+            readonly: false,
         }
     }
 
@@ -72,7 +88,11 @@ impl Disk {
         path: &Path,
         operation: impl FnOnce() -> io::Result<T>,
     ) -> Done<T> {
-        let allowed = self.fault.as_ref().map_or(Ok(()), |fault| fault(what));
+        let allowed = match &self.fault {
+            _ if self.readonly => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            Some(fault) => fault(what),
+            None => Ok(()),
+        };
         allowed
             .and_then(|()| operation())
             .map_err(|source| DiskError {

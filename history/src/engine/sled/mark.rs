@@ -27,7 +27,8 @@ pub(super) struct Marked {
 pub(super) struct Mark {
     disk: Disk,
     path: PathBuf,
-    file: File,
+    /// None where the store is only read.
+    file: Option<File>,
     generation: u64,
     now: Marked,
 }
@@ -52,7 +53,10 @@ impl Mark {
             .flatten()
             .filter_map(decode)
             .max_by_key(|(number, _)| *number);
-        let file = disk.open_or_create(&path)?;
+        let file = match disk.is_readonly() {
+            true => None,
+            false => Some(disk.open_or_create(&path)?),
+        };
         let (generation, now) = newest.unwrap_or_default();
         let mark = Self {
             disk: disk.clone(),
@@ -71,7 +75,9 @@ impl Mark {
     /// Writes durably.
     pub(super) fn set(&mut self, marked: Marked) -> Done {
         self.write(marked)?;
-        self.disk.sync(&self.path, &self.file)?;
+        if let Some(file) = &self.file {
+            self.disk.sync(&self.path, file)?;
+        }
         self.now = marked;
         Ok(())
     }
@@ -99,7 +105,9 @@ impl Mark {
         let crc = crc32fast::hash(&slot);
         put_u32(&mut slot, crc);
         let at = (self.generation + 1) % 2 * APART;
-        self.disk.write_at(&self.path, &self.file, &slot, at)?;
+        if let Some(file) = &self.file {
+            self.disk.write_at(&self.path, file, &slot, at)?;
+        }
         self.generation += 1;
         Ok(())
     }

@@ -30,6 +30,8 @@ pub(super) struct Patterns {
 #[derive(Debug)]
 struct Known {
     table: PatternTable,
+    /// What is remembered is written; not where the store is only read.
+    is_kept: bool,
     unsaved: Vec<u8>,
     records: usize,
     /// The end of the file is not to be relied on.
@@ -40,7 +42,8 @@ struct Known {
 struct Writing {
     disk: Disk,
     path: PathBuf,
-    file: File,
+    /// None where the store is only read.
+    file: Option<File>,
 }
 
 impl Patterns {
@@ -55,13 +58,18 @@ impl Patterns {
             records += 1;
         }
         let whole = bytes.starts_with(MAGIC) && rest.is_empty();
-        if !whole || records > 2 * REMEMBERED_PATTERNS {
-            disk.replace(&path, &encode(&table))?;
-            records = table.len();
-        }
-        let file = open_end(disk, &path)?;
+        let file = if disk.is_readonly() {
+            None
+        } else {
+            if !whole || records > 2 * REMEMBERED_PATTERNS {
+                disk.replace(&path, &encode(&table))?;
+                records = table.len();
+            }
+            Some(open_end(disk, &path)?)
+        };
         let known = Known {
             table,
+            is_kept: file.is_some(),
             unsaved: Vec::new(),
             records,
             torn: false,
@@ -80,7 +88,7 @@ impl Patterns {
     /// Remembers a subscription; [`Self::save`] makes that durable.
     pub(super) fn remember(&self, id: SubscriptionId, uri: &str, match_policy: MatchPolicy) {
         let mut known = self.known.lock();
-        if known.table.remember(id, uri, match_policy) != Remember::Known {
+        if known.table.remember(id, uri, match_policy) != Remember::Known && known.is_kept {
             put_record(&mut known.unsaved, uri, match_policy);
             known.records += 1;
         }
@@ -114,6 +122,7 @@ impl Patterns {
 impl Writing {
     fn write(&mut self, anew: Option<Vec<u8>>, more: &[u8], sync: bool) -> Done {
         let Self { disk, path, file } = self;
+        let Some(file) = file else { return Ok(()) };
         if let Some(anew) = anew {
             disk.replace(path, &anew)?;
             *file = open_end(disk, path)?;

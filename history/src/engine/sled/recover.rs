@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,8 +25,9 @@ use crate::store::RESERVATION;
 /// A store as it was found, ready to go on.
 #[derive(Debug)]
 pub(super) struct Recovered {
-    /// Held as long as the store is open: nobody else may write there.
-    pub(super) lock: File,
+    /// Nobody else may write there while it is held. None where the folder of a store that is
+    /// only read has no such file.
+    pub(super) lock: Option<File>,
     pub(super) catalog: Catalog,
     pub(super) mark: Mark,
     pub(super) segments: Vec<Arc<Segment>>,
@@ -40,8 +42,12 @@ pub(super) struct Recovered {
 
 /// Opens the store in `folder`, or begins one.
 pub(super) fn recover(disk: &Disk, folder: &Path, realm: &str) -> Result<Recovered, OpenError> {
-    disk.create_folder(folder)?;
-    let lock = take_lock(disk, folder)?;
+    let lock = if disk.is_readonly() {
+        lock_to_read(folder)?
+    } else {
+        disk.create_folder(folder)?;
+        Some(lock_to_write(disk, folder)?)
+    };
     let mut recovery = Recovery {
         disk,
         folder,
@@ -69,13 +75,43 @@ pub(super) fn recover(disk: &Disk, folder: &Path, realm: &str) -> Result<Recover
 /// locks with it for a moment, and one that was just killed takes a moment to let go.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
-fn take_lock(disk: &Disk, folder: &Path) -> Result<File, OpenError> {
+fn lock_to_write(disk: &Disk, folder: &Path) -> Result<File, OpenError> {
+    let file = disk.open_or_create(&folder.join("lock"))?;
+    lock(folder, || file.try_lock())?;
+    Ok(file)
+}
+
+/// While a store is opened to be read, nobody may write to it; any number may read. The lock is
+/// not created, and a store copied without it has none.
+fn lock_to_read(folder: &Path) -> Result<Option<File>, OpenError> {
+    let failed = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { what, path, source }
+    };
+    let no_store = || OpenError::NoStore {
+        path: folder.to_owned(),
+    };
+    match std::fs::metadata(folder) {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Err(no_store()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_store()),
+        Err(error) => return Err(failed("cannot open", folder)(error)),
+    }
     let path = folder.join("lock");
-    let file = disk.open_or_create(&path)?;
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("cannot open", &path)(error)),
+    };
+    lock(folder, || file.try_lock_shared())?;
+    Ok(Some(file))
+}
+
+fn lock(folder: &Path, attempt: impl Fn() -> Result<(), TryLockError>) -> Result<(), OpenError> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
+        match attempt() {
+            Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                 std::thread::park_timeout(LOCK_PATIENCE / 50);
             }
@@ -87,7 +123,7 @@ fn take_lock(disk: &Disk, folder: &Path) -> Result<File, OpenError> {
             Err(TryLockError::Error(source)) => {
                 return Err(OpenError::Io {
                     what: "cannot lock",
-                    path,
+                    path: folder.join("lock"),
                     source,
                 });
             }
@@ -137,10 +173,13 @@ pub(super) struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Removes what was being removed or written when the last life ended.
+    /// Removes what was being removed or written when the last life ended, or where the store is
+    /// only read passes it over.
     fn clean_up(&mut self) -> Result<(), OpenError> {
+        let readonly = self.disk.is_readonly();
         for name in self.disk.list(self.folder)? {
-            if name.ends_with(".trash") || name == "store.tmp" || name == "patterns.tmp" {
+            let left = name.ends_with(".trash") || name == "store.tmp" || name == "patterns.tmp";
+            if left && !readonly {
                 self.disk.remove(&self.folder.join(name))?;
             }
         }
@@ -150,8 +189,13 @@ impl Recovery<'_> {
             }
             let draft = sealed_path(self.folder, *generation).with_extension("tmp");
             let orphan = !files.active && !files.sealed;
-            if orphan && Sealed::open(self.disk, &draft).is_ok() {
-                // A damaged file had been set aside, and its successor had not got its name yet.
+            // A damaged file had been set aside, and its successor had not got its name yet.
+            let is_successor = orphan && Sealed::open(self.disk, &draft).is_ok();
+            if readonly {
+                files.draft = is_successor;
+                continue;
+            }
+            if is_successor {
                 self.disk
                     .rename(&draft, &sealed_path(self.folder, *generation))?;
                 files.sealed = true;
@@ -161,6 +205,15 @@ impl Recovery<'_> {
             files.draft = false;
         }
         Ok(())
+    }
+
+    /// The file of a sealed generation, whatever its name is.
+    pub(super) fn sealed_file(&self, generation: u64) -> PathBuf {
+        let path = sealed_path(self.folder, generation);
+        match self.generations.get(&generation) {
+            Some(files) if !files.sealed && files.draft => path.with_extension("tmp"),
+            _ => path,
+        }
     }
 
     /// The catalog, or what the segments know of it, or a new one.
@@ -176,9 +229,7 @@ impl Recovery<'_> {
                 });
             }
             Some(Err(Unsound::Damaged)) => {
-                let bad = bad_path(&path);
-                self.disk.rename(&path, &bad)?;
-                self.set_aside.push(bad);
+                self.put_aside(&path)?;
             }
             None => {}
         }
@@ -186,6 +237,10 @@ impl Recovery<'_> {
         if let Some(newest) = heads.last() {
             self.rebuilt = true;
             return Ok((rebuild(newest.origin.clone(), &heads), false));
+        }
+        if self.disk.is_readonly() {
+            let path = self.folder.to_owned();
+            return Err(OpenError::NoStore { path });
         }
         let origin = Origin::draw(realm).map_err(|error| OpenError::Random(error.to_string()))?;
         Ok((Catalog::begin(origin), true))
@@ -195,8 +250,8 @@ impl Recovery<'_> {
     fn heads(&self) -> Result<Vec<Head>, OpenError> {
         let mut heads = Vec::new();
         for (generation, files) in &self.generations {
-            if files.sealed {
-                let file = self.disk.open(&sealed_path(self.folder, *generation))?;
+            if files.sealed || files.draft {
+                let file = self.disk.open(&self.sealed_file(*generation))?;
                 heads.extend(sealed::read_head(&file).ok());
             } else if files.active {
                 let seg = active_path(self.folder, *generation).join("seg");
@@ -216,18 +271,17 @@ impl Recovery<'_> {
         let acknowledged = marked.map_or(Sequence::ZERO, |marked| marked.acknowledged);
         let mut segments: Vec<Arc<Segment>> = Vec::new();
         for (generation, files) in self.generations.clone() {
-            let sealed = match files.sealed {
+            let sealed = match files.sealed || files.draft {
                 true => self.open_sealed(catalog, generation)?,
                 false => None,
             };
             let segment = match sealed {
                 Some(sealed) => {
                     // What it was made from had not been removed yet.
-                    let active = active_path(self.folder, generation);
-                    self.disk.remove(&active)?;
+                    self.remove(&active_path(self.folder, generation))?;
                     let since = sealed.since();
                     for old in segments.extract_if(.., |old| old.generation >= since) {
-                        self.disk.remove(&old.path)?;
+                        self.remove(&old.path)?;
                     }
                     sealed
                 }
@@ -246,7 +300,7 @@ impl Recovery<'_> {
 
     fn finish(
         mut self,
-        lock: File,
+        lock: Option<File>,
         mut catalog: Catalog,
         is_new: bool,
         mark: Mark,
@@ -299,13 +353,32 @@ impl Recovery<'_> {
     fn remove_empty(&mut self, missing: bool) -> Result<(), OpenError> {
         let damaged = if missing { self.empty.pop() } else { None };
         if let Some(path) = damaged {
-            let bad = bad_path(&path);
-            self.disk.rename(&path, &bad)?;
-            self.set_aside.push(bad);
+            self.put_aside(&path)?;
         }
-        for path in self.empty.drain(..) {
-            self.disk.remove(&path)?;
+        for path in std::mem::take(&mut self.empty) {
+            self.remove(&path)?;
         }
+        Ok(())
+    }
+
+    /// Removes what is of no use any more; where the store is only read it is merely not used.
+    fn remove(&self, path: &Path) -> Result<(), OpenError> {
+        if !self.disk.is_readonly() {
+            self.disk.remove(path)?;
+        }
+        Ok(())
+    }
+
+    /// Gives something damaged the name that says so; where the store is only read it is named in
+    /// the log alone.
+    pub(super) fn put_aside(&mut self, path: &Path) -> Result<(), OpenError> {
+        if self.disk.is_readonly() {
+            log::warn!(path:? = path; "is damaged, and left as it is since the store is readonly");
+            return Ok(());
+        }
+        let bad = bad_path(path);
+        self.disk.rename(path, &bad)?;
+        self.set_aside.push(bad);
         Ok(())
     }
 

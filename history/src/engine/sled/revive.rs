@@ -13,7 +13,7 @@ use super::head::Head;
 use super::keeper::active_path;
 use super::recover::Recovery;
 use super::scan::{Scanned, scan};
-use super::seal::{bad_path, sealed_path};
+use super::seal::bad_path;
 use super::sealed::{self, Sealed, Unopened};
 use super::segment::{Body, Fault, Segment};
 use crate::error::OpenError;
@@ -27,7 +27,7 @@ impl Recovery<'_> {
         catalog: &Catalog,
         generation: u64,
     ) -> Result<Option<Segment>, OpenError> {
-        let path = sealed_path(self.folder, generation);
+        let path = self.sealed_file(generation);
         let mark = catalog.origin.block_mark();
         match Sealed::open(self.disk, &path) {
             Ok((sealed, head)) if head.origin == catalog.origin => {
@@ -68,12 +68,11 @@ impl Recovery<'_> {
             .filter(|head| head.origin == catalog.origin);
         let head = head.unwrap_or_else(|| head_of(catalog));
         let scanned = self.scan(file, &head, &path, Sequence::MAX)?;
-        let bad = bad_path(&path);
-        self.set_aside.push(bad.clone());
         if scanned.index.last().is_none() {
-            self.disk.rename(&path, &bad)?;
+            self.put_aside(&path)?;
             return Ok(None);
         }
+        self.will_put_aside(&path);
         log::warn!(path:? = path; "a damaged segment was read block by block");
         Ok(Some(open_segment(generation, path, head, scanned, true)))
     }
@@ -115,9 +114,16 @@ impl Recovery<'_> {
             .all(|(other, files)| *other <= generation || !(files.active || files.sealed));
         let damaged = !scanned.holes.is_empty() || (newest && last < acknowledged);
         if damaged {
-            self.set_aside.push(bad_path(&path));
+            self.will_put_aside(&path);
         }
         Ok(Some(open_segment(generation, path, head, scanned, damaged)))
+    }
+
+    /// When what is left of it has been sealed; where the store is only read, never.
+    fn will_put_aside(&mut self, path: &Path) {
+        if !self.disk.is_readonly() {
+            self.set_aside.push(bad_path(path));
+        }
     }
 
     fn scan(

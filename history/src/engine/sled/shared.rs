@@ -275,6 +275,9 @@ impl Shared {
 
     /// Writes the catalog. If the disk does not let us, it is written with the next change.
     pub(super) fn save_catalog(&self) {
+        if self.disk.is_readonly() {
+            return;
+        }
         let _saving = self.saving.lock();
         let catalog = self.catalog.lock().clone();
         if let Err(error) = catalog.write(&self.disk, &self.folder) {

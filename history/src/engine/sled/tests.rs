@@ -5,6 +5,7 @@ mod crash; //   killed at random moments
 mod damage; //  flipped, zeroed, cut, removed
 mod failing; // the k-th file operation fails
 mod room; //    maxsize holds at every moment
+mod readonly; // nothing changes, everything is read
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ fn config(path: &Path, filters: &[Filter], limit: Option<u64>) -> StoreConfig {
         realm: "realm1".to_owned(),
         engine: Engine::Sled {
             path: path.to_owned(),
+            readonly: false,
         },
         maxsize: 64 << 20,
         sync: true,
