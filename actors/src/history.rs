@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use log::{error, info};
-use rewamp_history::{AppendError, Event, EventStore, Sequence, StoreError};
+use rewamp_history::{AppendError, Event, EventStore, Sequence, StoreError, Timestamp};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
@@ -244,6 +244,11 @@ impl History {
             .set(i64::from(self.degraded));
     }
 
+    /// For the store, which has no clock of its own.
+    fn time(&self) -> Timestamp {
+        Timestamp::from_nanos(self.clock.now())
+    }
+
     fn buffered(&self, events: i64, bytes: i64) {
         self.metrics.gauge(Id::HistoryBufferedEvents).inc_by(events);
         self.metrics.gauge(Id::HistoryBufferedBytes).inc_by(bytes);
@@ -292,6 +297,13 @@ impl Actor for History {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.readers.started(ctx.address());
+        if let Some(every) = self.store.tell_time_every() {
+            ctx.run_interval(every, |history, ctx| {
+                let (store, now) = (Arc::clone(&history.store), history.time());
+                let told = spawn_blocking(move || store.at(now)).into_actor(history);
+                ctx.spawn(told.map(|_, history, _| history.report_usage()));
+            });
+        }
     }
 }
 

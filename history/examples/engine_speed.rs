@@ -181,11 +181,7 @@ impl Realm {
     fn begin(path: &Path, filters: usize) -> Outcome<Self> {
         let other = |number| format!("net.{number}.");
         let uris = (1..filters).map(other).chain(["com.".to_owned()]);
-        let filters = uris.map(|uri| Filter {
-            uri: uri.into(),
-            match_policy: MatchPolicy::Prefix,
-            limit: None,
-        });
+        let filters = uris.map(|uri| Filter::new(uri, MatchPolicy::Prefix));
         let store = open(StoreConfig {
             realm: "realm1".to_owned(),
             engine: Engine::Sled {

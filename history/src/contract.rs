@@ -6,6 +6,7 @@ mod queries; // every keyword, the spec's example, paging
 mod model; //   random questions against a naive answer
 mod limits; //  retention by count, floors
 mod chain; //   what comes before an event
+mod ages; //    retention by age
 mod lives; //   what must be the same after a restart
 
 use std::path::Path;
@@ -40,6 +41,8 @@ pub(crate) fn run(open: Open<'_>) {
     chain::a_page_tells_what_the_next_one_comes_after(open);
     chain::an_event_that_is_not_taken_is_not_the_last(open);
     chain::the_event_before_any_sequence_is_found(open);
+    ages::what_is_older_than_max_age_is_gone(open);
+    ages::what_is_pending_grows_old_too(open);
 }
 
 /// Everything that holds over several lives of a store.
@@ -48,6 +51,7 @@ pub(crate) fn outlives(reopen: Reopen<'_>) {
     lives::sequences_are_never_given_out_twice(reopen);
     lives::subscriptions_keep_their_ids(reopen);
     lives::a_raised_limit_does_not_revive_what_was_dropped(reopen);
+    ages::a_raised_max_age_does_not_revive_what_was_dropped(reopen);
     lives::a_filter_that_returns_has_its_old_events_and_none_from_between(reopen);
     lives::a_closed_store_takes_nothing_more(reopen);
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytestring::ByteString;
 use hashbrown::HashMap;
@@ -15,6 +16,7 @@ use rewamp_wamp::uri::{MatchPolicy, covers};
 use rewamp_wamp::uri_map::UriMap;
 use smallvec::SmallVec;
 
+use crate::event::Timestamp;
 use crate::subscription::StoreKey;
 
 /// A history that is kept, as configured: `event-history[]`.
@@ -25,8 +27,50 @@ pub struct Filter {
     /// How `uri` is compared.
     pub match_policy: MatchPolicy,
     /// The newest events that are kept, in events; the oldest go first. 0 keeps none, `None`
-    /// leaves it to the store's `limit`.
+    /// leaves it to the store's `limit`, unless there is a `limit_per_topic`.
     pub limit: Option<u64>,
+    /// The newest events that are kept of each topic, in events. With a `limit` too, that counts
+    /// what is left by this.
+    pub limit_per_topic: Option<u64>,
+    /// How long events are kept, from 1 ns, by the time at which they were accepted.
+    pub max_age: Option<Duration>,
+}
+
+impl Filter {
+    /// A filter without any bound of its own.
+    pub fn new(uri: impl Into<ByteString>, match_policy: MatchPolicy) -> Self {
+        Self {
+            uri: uri.into(),
+            match_policy,
+            limit: None,
+            limit_per_topic: None,
+            max_age: None,
+        }
+    }
+
+    /// With the store's `limit` where it says nothing itself of how many events it keeps.
+    pub(crate) fn or_limit(self, limit: Option<u64>) -> Self {
+        let limit = match self.limit_per_topic {
+            Some(_) => self.limit,
+            None => self.limit.or(limit),
+        };
+        Self { limit, ..self }
+    }
+
+    /// Before this time, events are too old at the time `now`; [`Timestamp::ZERO`] without
+    /// `max_age`.
+    pub(crate) fn oldest_at(&self, now: Timestamp) -> Timestamp {
+        let Some(age) = self.max_age else {
+            return Timestamp::ZERO;
+        };
+        let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+        Timestamp::from_nanos(now.nanos().saturating_sub(age))
+    }
+
+    /// The same topics under the same name, whatever is kept of them.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.match_policy == other.match_policy && self.uri == other.uri
+    }
 }
 
 /// A filter within its store; the same as long as the store lives, also over configurations.
@@ -251,11 +295,7 @@ mod tests {
             .iter()
             .zip(10..)
             .map(|((uri, match_policy), number)| {
-                let filter = Filter {
-                    uri: (*uri).into(),
-                    match_policy: *match_policy,
-                    limit: None,
-                };
+                let filter = Filter::new(*uri, *match_policy);
                 ConfiguredFilter {
                     id: FilterId::new(number),
                     filter,

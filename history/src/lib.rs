@@ -10,6 +10,7 @@ mod event; //        what is stored
 mod receivers; //    who may see it
 mod filter; //       what is stored at all, and which histories there are
 mod subscription; // IDs that are the same in every life of a store
+mod retention; //    how long it is kept
 mod query; //        what can be asked
 mod error; //        what can go wrong
 mod topics; //       topics by pattern in sorted names

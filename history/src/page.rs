@@ -109,6 +109,9 @@ pub(crate) trait Committed {
     /// those up to it are not in the filter's history.
     fn floor(&self, filter: FilterId, more: u64) -> Result<Sequence, StoreError>;
 
+    /// Events before this time are too old for the filter's history.
+    fn oldest(&self, filter: FilterId) -> Timestamp;
+
     /// The sequence of a publication, whichever filters hold it.
     fn locate(&self, publication: PublicationId) -> Result<Option<Sequence>, StoreError>;
 

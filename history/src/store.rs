@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytestring::ByteString;
 use rewamp_wamp::id::SubscriptionId;
@@ -97,6 +98,18 @@ pub trait EventStore: Send + Sync + fmt::Debug {
         before: Sequence,
         pending: &[&[Arc<Event>]],
     ) -> Result<Option<Sequence>, StoreError>;
+
+    /// Tells the store what time it is: it has no clock of its own. From then on no answer shows
+    /// what is older than a filter's `max_age`. To be told before a turn of questions and every
+    /// [`tell_time_every`](Self::tell_time_every), so that space is given back where nothing is
+    /// asked and nothing comes in. Waits for no disk, but in memory drops at
+    /// once what is too old. A time before the last one told changes nothing.
+    fn at(&self, now: Timestamp);
+
+    /// How often [`at`](Self::at) wants to be called: a tenth of the shortest `max_age`, at least
+    /// 1 s and at most a minute; `None` where no filter has one. What has become too old leaves
+    /// the disk within that time, as soon as all that lies in one segment with it has too.
+    fn tell_time_every(&self) -> Option<Duration>;
 
     /// What the store holds now. For metrics.
     fn usage(&self) -> Usage;

@@ -14,6 +14,7 @@ pub fn allowed(kind: &Kind) -> String {
             unit,
             hint,
         } => integer(*min, *max, unit, hint),
+        Kind::Age => String::from(super::age::ALLOWED),
         Kind::Numbers(numbers) => numbers
             .iter()
             .map(u64::to_string)

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value};
 
+use super::age;
 use super::allowed::{allowed, words};
 use super::finding::{Findings, describe, describe_type, suggest};
 use super::keys::{Key, Kind, MapKeys, Section, Support, Tagged, Text, WHOLE};
@@ -55,6 +56,7 @@ fn fits(kind: &Kind, value: &Value) -> bool {
         (Kind::Integer { min, max, .. }, Value::Number(number)) => number
             .as_u64()
             .is_some_and(|number| (*min..=*max).contains(&number)),
+        (Kind::Age, value) => age::read(value).is_some(),
         (Kind::Numbers(numbers), Value::Number(number)) => number
             .as_u64()
             .is_some_and(|number| numbers.contains(&number)),
@@ -276,6 +278,7 @@ mod tests {
         match kind {
             Kind::Bool | Kind::Opaque => json!(true),
             Kind::Integer { max, .. } => json!(max),
+            Kind::Age => json!("36500d"),
             Kind::Numbers(numbers) => json!(numbers.last()),
             Kind::Text(_) | Kind::Secrets => json!("abc"),
             Kind::Choice(words) => json!(words.last()),
@@ -299,6 +302,7 @@ mod tests {
             Kind::Bool => json!("yes"),
             Kind::Integer { max, .. } if *max < u64::MAX => json!(max + 1),
             Kind::Integer { .. } => json!(-1),
+            Kind::Age => json!("36501d"),
             Kind::Numbers(_) => json!(5),
             Kind::Text(_) | Kind::Secrets => json!(5),
             Kind::Choice(_) => json!("nonsense"),

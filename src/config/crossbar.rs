@@ -150,8 +150,18 @@ fn memory_store(store: &Value, path: &Path, lost: &mut Vec<String>) -> Value {
         }
     }
     if let Some(Value::Array(filters)) = memory.get_mut("event-history") {
-        for filter in filters.iter_mut().filter_map(Value::as_object_mut) {
-            filter.retain(|key, _| FILTER_KEPT.contains(&key.as_str()));
+        let path = path.key("event-history");
+        let filters = filters.iter_mut().map(Value::as_object_mut).enumerate();
+        for (index, filter) in filters {
+            let Some(filter) = filter else { continue };
+            filter.retain(|key, _| {
+                let kept = FILTER_KEPT.contains(&key.as_str());
+                if !kept {
+                    let path = path.index(index).key(key);
+                    lost.push(format!("{path}: Crossbar does not have it"));
+                }
+                kept
+            });
         }
     }
     Value::Object(memory)

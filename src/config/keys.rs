@@ -157,6 +157,8 @@ pub enum Kind {
         /// Said in addition when it is out of range; may be empty.
         hint: &'static str,
     },
+    /// A span of time: seconds, or text with a unit.
+    Age,
     /// One of these numbers.
     Numbers(&'static [u64]),
     /// Text.

@@ -103,10 +103,12 @@ pub(super) struct SledStore {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) struct Filter {
     pub uri: String,
     pub r#match: String,
     pub limit: Option<u64>,
+    pub max_age: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Deserialize)]

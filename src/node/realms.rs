@@ -2,6 +2,7 @@
 //! a large one that was not closed cleanly takes its time, and the node says meanwhile that it
 //! lives.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -193,9 +194,9 @@ async fn open(
 
 fn filter(filter: &checked::Filter) -> Filter {
     Filter {
-        uri: filter.uri.as_str().into(),
-        match_policy: filter.match_policy,
         limit: filter.limit,
+        max_age: filter.max_age,
+        ..Filter::new(filter.uri.as_str(), filter.match_policy)
     }
 }
 
@@ -244,10 +245,13 @@ fn report(realm: &str, store: &Store, opened: &dyn EventStore, metrics: &Metrics
 }
 
 fn describe(filter: &checked::Filter, store: &Store) -> String {
-    let limit = match filter.limit.or(store.limit) {
+    let mut limit = match filter.limit.or(store.limit) {
         Some(limit) => format!(", the newest {limit}"),
         None => String::new(),
     };
+    if let Some(age) = filter.max_age {
+        let _ = write!(limit, ", of the last {} s", age.as_secs());
+    }
     if filter.uri.is_empty() && filter.match_policy == MatchPolicy::Prefix {
         return format!("everything{limit}");
     }

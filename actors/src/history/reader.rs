@@ -144,10 +144,14 @@ fn tell_drained(address: &Addr<History>, session: SessionId) {
 impl History {
     fn run_turns(&mut self, ctx: &mut Context<Self>) {
         while let Some((session, questions)) = self.readers.next_turn() {
+            let now = self.time();
             let store = Arc::clone(&self.store);
             let pending = self.pending();
             let asked = questions.len();
-            let turn = spawn_blocking(move || answer_all(&*store, &pending, questions));
+            let turn = spawn_blocking(move || {
+                store.at(now);
+                answer_all(&*store, &pending, questions)
+            });
             let done = turn.into_actor(self).map(move |left, history, ctx| {
                 // A panic takes the questions of this turn with it, and nothing else.
                 let left = left.unwrap_or_default();

@@ -62,9 +62,8 @@ impl Default for Setup {
 
 fn filter(uri: &'static str, match_policy: MatchPolicy, limit: Option<u64>) -> Filter {
     Filter {
-        uri: uri.into(),
-        match_policy,
         limit,
+        ..Filter::new(uri, match_policy)
     }
 }
 

@@ -17,11 +17,7 @@ use crate::store::{EventStore, RESERVATION};
 
 /// A filter without a limit of its own.
 pub(crate) fn filter(uri: &str, match_policy: MatchPolicy) -> Filter {
-    Filter {
-        uri: uri.into(),
-        match_policy,
-        limit: None,
-    }
+    Filter::new(uri, match_policy)
 }
 
 /// A filter that keeps so many.

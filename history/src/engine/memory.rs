@@ -6,6 +6,7 @@ mod shelf; // the queues
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytestring::ByteString;
 use parking_lot::{Mutex, RwLock};
@@ -15,9 +16,10 @@ use rewamp_wamp::uri::MatchPolicy;
 use self::shelf::Shelf;
 use crate::error::{AppendError, OpenError, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
-use crate::filter::{ConfiguredFilter, Filter, FilterId, FilterTable, StoredTopic};
+use crate::filter::{ConfiguredFilter, FilterId, FilterTable, StoredTopic};
 use crate::page::{self, Committed, Reach, Target, Visit};
 use crate::query::{PageEnd, Query, Scope, Viewer};
+use crate::retention;
 use crate::store::{
     Appended, EventStore, Incarnation, Lost, Opened, RESERVATION, Span, StoreConfig, Usage,
 };
@@ -35,6 +37,8 @@ pub(crate) struct Memory {
     patterns: Mutex<PatternTable>,
     reserved: AtomicU64,
     closed: AtomicBool,
+    /// The latest time that the store was told.
+    now: AtomicU64,
     shelf: RwLock<Shelf>,
 }
 
@@ -47,13 +51,15 @@ impl Memory {
         let incarnation = Incarnation(incarnation.try_into().unwrap_or_default());
         let key = StoreKey::from_bytes(key.try_into().unwrap_or_default());
         let default = config.limit.unwrap_or(DEFAULT_LIMIT);
-        let filters = config.filters.into_iter().zip(0..).map(|(filter, number)| {
-            let limit = Some(filter.limit.unwrap_or(default));
-            ConfiguredFilter {
-                id: FilterId::new(number),
-                filter: Filter { limit, ..filter },
-            }
-        });
+        let filters =
+            config
+                .filters
+                .into_iter()
+                .zip(0..)
+                .map(|(filter, number)| ConfiguredFilter {
+                    id: FilterId::new(number),
+                    filter: filter.or_limit(Some(default)),
+                });
         let filters = FilterTable::new(filters.collect());
         let begin = config.memory_begin.max(Sequence::new(1));
         let reserved = Sequence::new(begin.get().saturating_add(RESERVATION));
@@ -82,7 +88,12 @@ impl Memory {
             patterns: Mutex::default(),
             reserved: AtomicU64::new(reserved.get()),
             closed: AtomicBool::new(false),
+            now: AtomicU64::new(0),
         })
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(self.now.load(Ordering::Acquire))
     }
 
     fn committed(&self) -> Moment<'_> {
@@ -196,6 +207,21 @@ impl EventStore for Memory {
         page::previous(&self.committed(), scope, before, pending)
     }
 
+    fn at(&self, now: Timestamp) {
+        self.now.fetch_max(now.nanos(), Ordering::AcqRel);
+        for ConfiguredFilter { id, filter } in self.filters.configured() {
+            let oldest = filter.oldest_at(self.now());
+            if filter.max_age.is_some() && self.shelf.read().is_older(*id, oldest) {
+                self.shelf.write().drop_older(*id, oldest);
+            }
+        }
+    }
+
+    fn tell_time_every(&self) -> Option<Duration> {
+        let filters = self.filters.configured().iter();
+        retention::tell_time_every(filters.map(|configured| &configured.filter))
+    }
+
     fn usage(&self) -> Usage {
         let shelf = self.shelf.read();
         let filters = self.filters.configured().iter();
@@ -251,6 +277,14 @@ impl Committed for Moment<'_> {
 
     fn floor(&self, filter: FilterId, more: u64) -> Result<Sequence, StoreError> {
         Ok(self.store.shelf.read().floor(filter, more))
+    }
+
+    fn oldest(&self, filter: FilterId) -> Timestamp {
+        let mut configured = self.store.filters.configured().iter();
+        let own = configured.find(|configured| configured.id == filter);
+        own.map_or(Timestamp::ZERO, |own| {
+            own.filter.oldest_at(self.store.now())
+        })
     }
 
     fn locate(&self, publication: PublicationId) -> Result<Option<Sequence>, StoreError> {

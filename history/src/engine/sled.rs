@@ -20,9 +20,11 @@ mod active; //   the sled database that grows
 mod sealed; //   the file that does not
 mod seal; //     from the one to the other
 mod scan; //     blocks found without either's help
+mod floors; //   how far the bounds of a filter reach
 mod shared; //   what the following share
 mod writer; //   append
-mod keeper; //   the thread that prepares, seals and drops
+mod keeper; //   the thread that prepares and seals
+mod retain; //   and drops what nobody keeps
 mod moment; //   read
 mod recover; //  open
 mod revive; //   one segment from what is left of its files
@@ -31,13 +33,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytestring::ByteString;
 use parking_lot::Mutex;
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::MatchPolicy;
 
-use self::catalog::Catalog;
+use self::catalog::{Catalog, Known};
 use self::disk::Disk;
 use self::head::Head;
 use self::keeper::Keeper;
@@ -49,7 +52,7 @@ use self::segment::{Segment, store_error};
 use self::shared::{Shared, Sizes};
 use self::writer::Writer;
 use crate::error::{AppendError, OpenError, QueryError, StoreError};
-use crate::event::{Event, EventRef, Sequence};
+use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, Filter, FilterId, StoredTopic};
 use crate::page;
 use crate::query::{PageEnd, Query, Scope, Viewer};
@@ -113,7 +116,7 @@ impl Sled {
         let writer = Writer::new(newest.max(mark.now().acknowledged), found.last_time);
         let head = Head {
             origin: catalog.origin.clone(),
-            filters,
+            filters: bare(&filters),
         };
         let shared = Arc::new(Shared::new(
             disk,
@@ -121,6 +124,7 @@ impl Sled {
             sizes,
             config.sync,
             head,
+            filters,
             catalog,
             mark,
             patterns,
@@ -160,6 +164,15 @@ fn start_keeper(shared: &Arc<Shared>, generation: u64) -> Result<JoinHandle<()>,
     })
 }
 
+/// What segments know of filters: not how much is kept.
+fn bare(filters: &[ConfiguredFilter]) -> Vec<ConfiguredFilter> {
+    let filters = filters.iter().map(|ConfiguredFilter { id, filter }| {
+        let filter = Filter::new(filter.uri.clone(), filter.match_policy);
+        ConfiguredFilter { id: *id, filter }
+    });
+    filters.collect()
+}
+
 /// Brings the catalog up to what is configured and what was found missing.
 fn take_over(
     found: &mut Recovered,
@@ -167,12 +180,11 @@ fn take_over(
     path: &Path,
     config: &StoreConfig,
 ) -> Result<Vec<ConfiguredFilter>, OpenError> {
+    found.catalog.told = found.catalog.told.max(found.last_time);
     let before = found.catalog.clone();
-    raise_limit_floors(&mut found.catalog, &found.segments);
-    let filters = config.filters.iter().cloned().map(|filter| {
-        let limit = filter.limit.or(config.limit);
-        Filter { limit, ..filter }
-    });
+    raise_floors(&mut found.catalog, &found.segments);
+    let filters = config.filters.iter().cloned();
+    let filters = filters.map(|filter| filter.or_limit(config.limit));
     let filters = found.catalog.configure(filters.collect());
     for (hole, why) in &found.holes {
         if found.catalog.note_lost(hole.from, hole.to, why) {
@@ -224,17 +236,14 @@ fn opened(found: &mut Recovered, reserved: Sequence, disk: &Disk, path: &Path) -
     }
 }
 
-/// What the limits of the last life dropped stays dropped, whatever the limits are now.
-fn raise_limit_floors(catalog: &mut Catalog, segments: &[Arc<Segment>]) {
-    let limits: Vec<(FilterId, Option<u64>)> = catalog
-        .filters
-        .iter()
-        .map(|known| (known.id, known.filter.limit))
-        .collect();
-    for (filter, limit) in limits {
-        // A block that cannot be read costs a limit its memory, nothing else.
-        if let Ok(Some(floor)) = shared::limit_floor(segments, filter, limit, 0) {
-            catalog.raise_floor(filter, floor);
+/// What the bounds of the last life dropped stays dropped, whatever the bounds are now.
+fn raise_floors(catalog: &mut Catalog, segments: &[Arc<Segment>]) {
+    for Known { id, filter, .. } in catalog.filters.clone() {
+        let limit = floors::limit_floor(segments, id, filter.limit, 0);
+        let age = floors::age_floor(segments, id, filter.oldest_at(catalog.told));
+        // A block that cannot be read costs a bound its memory, nothing else.
+        for floor in [limit, age].into_iter().flatten().flatten() {
+            catalog.raise_floor(id, floor);
         }
     }
 }
@@ -342,6 +351,14 @@ impl EventStore for Sled {
         page::previous(&Moment::now(&self.shared), scope, before, pending)
     }
 
+    fn at(&self, now: Timestamp) {
+        self.shared.at(now);
+    }
+
+    fn tell_time_every(&self) -> Option<Duration> {
+        self.shared.tell_time_every
+    }
+
     fn usage(&self) -> Usage {
         let segments = self.shared.segments();
         let kept = |filter: &ConfiguredFilter| {
@@ -376,6 +393,10 @@ impl EventStore for Sled {
         self.writer.lock().close(&self.shared)?;
         self.stop_keeper();
         self.shared.patterns.save(true)?;
+        // What became too old in this life stays so, whatever `max_age` the next one has.
+        if self.shared.tell_time_every.is_some() {
+            self.shared.save_catalog();
+        }
         let mut mark = self.shared.mark.lock();
         let now = mark.now();
         let next = next.max(now.acknowledged.next());

@@ -27,6 +27,8 @@ pub(super) struct History<'a, C> {
     pending: &'a [&'a [Arc<Event>]],
     newest: Sequence,
     floor: Sequence,
+    /// What was accepted before is too old.
+    oldest: Timestamp,
 }
 
 impl<'a, C: Committed> History<'a, C> {
@@ -50,6 +52,7 @@ impl<'a, C: Committed> History<'a, C> {
             pending,
             newest,
             floor: Sequence::ZERO,
+            oldest: committed.oldest(scope.filter),
         };
         history.floor = history.find_floor()?;
         Ok(history)
@@ -103,7 +106,7 @@ impl<'a, C: Committed> History<'a, C> {
             .into_iter()
             .flatten()
         {
-            if from <= self.floor || from > self.committed.reserved() {
+            if from <= self.floor || from > self.committed.reserved() || self.is_aged(from)? {
                 return Err(self.no_such_publication());
             }
             reach.begin_at(from);
@@ -126,6 +129,23 @@ impl<'a, C: Committed> History<'a, C> {
             reach.end_at(self.find(publication)?);
         }
         Ok(reach)
+    }
+
+    /// Whether an event of this history at or after `from` is too old by now.
+    fn is_aged(&self, from: Sequence) -> Result<bool, StoreError> {
+        let mut found = false;
+        if self.oldest > Timestamp::ZERO {
+            let reach = Reach {
+                first: from,
+                end: self.oldest.previous(),
+                ..Reach::ALL
+            };
+            self.walk_all(self.target, &reach, false, &mut |_| {
+                found = true;
+                ControlFlow::Break(())
+            })?;
+        }
+        Ok(found)
     }
 
     /// Where a publication stands, if it is in this history and the viewer may see it.
@@ -214,6 +234,21 @@ impl<'a, C: Committed> History<'a, C> {
 
     /// Visits committed and pending events as one order.
     pub(super) fn walk(
+        &self,
+        target: Target<'_>,
+        reach: &Reach,
+        reverse: bool,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let reach = Reach {
+            start: reach.start.max(self.oldest),
+            ..*reach
+        };
+        self.walk_all(target, &reach, reverse, visit)
+    }
+
+    /// The same with those that are too old.
+    fn walk_all(
         &self,
         target: Target<'_>,
         reach: &Reach,

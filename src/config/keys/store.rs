@@ -155,8 +155,13 @@ static FILTER: Section = Section {
             integer(1, u64::MAX, "events"),
             "How many events it keeps",
         ),
-        Key::new("max-age", Kind::Opaque, "How long it keeps events")
-            .stops(&[], "`limit` and `maxsize` bound the history"),
+        Key::new(
+            "max-age",
+            Kind::Age,
+            "How long it keeps events; older ones are not shown any more, and leave the disk within \
+             a tenth of this (at least 1 s, at most a minute) once all that lies in one segment with \
+             them is as old",
+        ),
         Key::new(
             "limit-per-topic",
             Kind::Opaque,

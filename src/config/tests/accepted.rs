@@ -67,6 +67,18 @@ fn a_complete_configuration_arrives_as_it_was_written() {
             ("com.example.demo", MatchPolicy::Exact, None),
         ]
     );
+    let aged = |age: Value| {
+        let tree = super::change::changed("/realms/0/store/event-history/0/max-age", age);
+        super::config(&tree).realms[0]
+            .store
+            .as_ref()
+            .unwrap()
+            .filters[0]
+            .max_age
+    };
+    assert_eq!(store.filters[0].max_age, None);
+    assert_eq!(aged(json!(90)), Some(Duration::from_secs(90)));
+    assert_eq!(aged(json!("7d")), Some(Duration::from_secs(604_800)));
     let memory = config.realms[1].store.as_ref().unwrap();
     assert_eq!(
         (&memory.engine, memory.maxsize, memory.limit),

@@ -114,6 +114,18 @@ fn a_value_of_the_wrong_type_or_out_of_range_says_what_is_allowed() {
         "found null",
     );
     fault(
+        &format!("{STORE}/event-history/0/max-age"),
+        json!("7 days"),
+        "realms[0].store.event-history[0].max-age",
+        "found text \"7 days\"; allowed: seconds as an integer from 1, or text with a unit",
+    );
+    fault(
+        &format!("{STORE}/event-history/0/max-age"),
+        json!(0),
+        "realms[0].store.event-history[0].max-age",
+        "found 0; allowed: seconds",
+    );
+    fault(
         &format!("{STORE}/event-history/0/match"),
         json!("regex"),
         "realms[0].store.event-history[0].match",

@@ -37,6 +37,13 @@ fn a_store_becomes_the_one_that_crossbar_starts_with() {
         says(&lost, &format!("realms[0].store.{key}: "));
     }
     let mut tree = complete();
+    *tree
+        .pointer_mut("/workers/0/realms/0/store/event-history/1")
+        .unwrap() = json!({"uri": "com.example.old", "max-age": "1d"});
+    let (tree, lost) = exported(&tree, false);
+    says(&lost, "store.event-history[1].max-age: ");
+    assert!(!tree.to_string().contains("max-age"));
+    let mut tree = complete();
     tree["workers"][0]["realms"][0]["store"]
         .as_object_mut()
         .unwrap()

@@ -15,12 +15,6 @@ fn what_comes_later_stops_the_start_where_it_is_asked_for() {
         stops,
     );
     fault(
-        &format!("{STORE}/event-history/0/max-age"),
-        json!("7d"),
-        "realms[0].store.event-history[0].max-age",
-        stops,
-    );
-    fault(
         &format!("{STORE}/event-history/0/limit-per-topic"),
         json!(5),
         "realms[0].store.event-history[0].limit-per-topic",

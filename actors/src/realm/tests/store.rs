@@ -2,12 +2,14 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytestring::ByteString;
 use parking_lot::{Condvar, Mutex};
 use rewamp_history::{
     AppendError, Appended, ConfiguredFilter, Event, EventRef, EventStore, FilterId, Lost, Opened,
-    PageEnd, Query, QueryError, Scope, Sequence, Span, StoreError, StoredTopic, Usage, Viewer,
+    PageEnd, Query, QueryError, Scope, Sequence, Span, StoreError, StoredTopic, Timestamp, Usage,
+    Viewer,
 };
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::MatchPolicy;
@@ -121,6 +123,14 @@ impl EventStore for SwitchedStore {
         pending: &[&[Arc<Event>]],
     ) -> Result<Option<Sequence>, StoreError> {
         self.inner.previous(scope, before, pending)
+    }
+
+    fn at(&self, now: Timestamp) {
+        self.inner.at(now);
+    }
+
+    fn tell_time_every(&self) -> Option<Duration> {
+        self.inner.tell_time_every()
     }
 
     fn usage(&self) -> Usage {

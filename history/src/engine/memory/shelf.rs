@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use rewamp_wamp::id::{PublicationId, SubscriptionId};
 use rewamp_wamp::uri::matches;
 
-use crate::event::{Event, Sequence};
+use crate::event::{Event, Sequence, Timestamp};
 use crate::filter::FilterId;
 use crate::page::{Reach, Target};
 use crate::subscription::StoreKey;
@@ -188,6 +188,22 @@ impl Shelf {
             subscription,
         };
         self.topics.insert(name.clone(), topic);
+    }
+
+    /// Whether the filter has events from before `oldest`.
+    pub(super) fn is_older(&self, filter: FilterId, oldest: Timestamp) -> bool {
+        let front = self
+            .filters
+            .get(&filter)
+            .and_then(|kind| kind.events.front());
+        front.is_some_and(|event| event.time < oldest)
+    }
+
+    /// Drops the filter's events from before `oldest`.
+    pub(super) fn drop_older(&mut self, filter: FilterId, oldest: Timestamp) {
+        while self.is_older(filter, oldest) {
+            self.drop_oldest(filter);
+        }
     }
 
     fn front(&self, filter: FilterId) -> Option<Sequence> {

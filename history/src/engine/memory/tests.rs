@@ -7,6 +7,7 @@ use rewamp_wamp::uri::MatchPolicy::Prefix;
 use super::*;
 use crate::contract;
 use crate::contract::desk::{Desk, filter};
+use crate::filter::Filter;
 use crate::store::{Engine, MEMORY_MAXSIZE};
 
 fn open(filters: &[Filter], limit: Option<u64>, maxsize: u64) -> Arc<dyn EventStore> {

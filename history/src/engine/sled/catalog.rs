@@ -3,6 +3,7 @@
 //! a segment is dropped, when something is found missing.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::disk::{Disk, Done};
 use super::fields::{
@@ -10,7 +11,7 @@ use super::fields::{
     take_u32, take_u64,
 };
 use super::head::{Origin, put_filter, take_filter};
-use crate::event::Sequence;
+use crate::event::{Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, Filter, FilterId};
 use crate::store::Lost;
 
@@ -28,6 +29,8 @@ pub(super) struct Catalog {
     /// Runs between segments that were dropped because no filter kept anything of them, in
     /// order: what is missing there is not lost.
     pub(super) dropped: Vec<Dropped>,
+    /// The latest time that the store was told before this was written.
+    pub(super) told: Timestamp,
 }
 
 /// A run of sequences, both ends inclusive.
@@ -41,7 +44,7 @@ pub(super) struct Dropped {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) id: FilterId,
-    /// With the limit of the last start.
+    /// With the bounds of the last start.
     pub(super) filter: Filter,
     /// The newest event that it has dropped: everything up to it is gone from its history.
     pub(super) floor: Sequence,
@@ -56,6 +59,7 @@ impl Catalog {
             filters: Vec::new(),
             lost: Vec::new(),
             dropped: Vec::new(),
+            told: Timestamp::ZERO,
         }
     }
 
@@ -100,6 +104,13 @@ impl Catalog {
             put_u64(&mut body, dropped.from.get());
             put_u64(&mut body, dropped.to.get());
         }
+        put_u64(&mut body, self.told.nanos());
+        for known in &self.filters {
+            put_u64(&mut body, known.filter.limit_per_topic.unwrap_or(u64::MAX));
+            let age = known.filter.max_age.map(|age| age.as_nanos());
+            let age = age.and_then(|age| u64::try_from(age).ok());
+            put_u64(&mut body, age.unwrap_or(u64::MAX));
+        }
         seal_envelope(MAGIC, &body)
     }
 
@@ -112,7 +123,7 @@ impl Catalog {
             catalog.filters.push(Known {
                 id,
                 filter: Filter {
-                    limit: (limit != u64::MAX).then_some(limit),
+                    limit: bound(limit),
                     ..filter
                 },
                 floor: Sequence::new(take_u64(rest)?),
@@ -132,7 +143,20 @@ impl Catalog {
                 to: Sequence::new(take_u64(rest)?),
             });
         }
+        // Version 1 ends here.
+        if !rest.is_empty() {
+            catalog.take_bounds(rest)?;
+        }
         Some(catalog)
+    }
+
+    fn take_bounds(&mut self, rest: &mut &[u8]) -> Option<()> {
+        self.told = Timestamp::from_nanos(take_u64(rest)?);
+        for known in &mut self.filters {
+            known.filter.limit_per_topic = bound(take_u64(rest)?);
+            known.filter.max_age = bound(take_u64(rest)?).map(Duration::from_nanos);
+        }
+        Some(())
     }
 
     /// Takes the configured filters over: those known keep their IDs, new ones get the next.
@@ -143,14 +167,12 @@ impl Catalog {
             .for_each(|known| known.configured = false);
         let mut configured: Vec<ConfiguredFilter> = Vec::with_capacity(filters.len());
         for filter in filters {
-            let same = |known: &&mut Known| {
-                known.filter.match_policy == filter.match_policy && known.filter.uri == filter.uri
-            };
+            let same = |known: &&mut Known| known.filter.is_same(&filter);
             let id = match self.filters.iter_mut().find(same) {
                 Some(known) if known.configured => continue,
                 Some(known) => {
                     known.configured = true;
-                    known.filter.limit = filter.limit;
+                    known.filter = filter.clone();
                     known.id
                 }
                 None => {
@@ -181,10 +203,14 @@ impl Catalog {
         self.filters.iter().find(|known| known.id == filter)
     }
 
-    /// Events up to `dropped` are gone from the filter's history.
-    pub(super) fn raise_floor(&mut self, filter: FilterId, dropped: Sequence) {
-        if let Some(known) = self.filters.iter_mut().find(|known| known.id == filter) {
-            known.floor = known.floor.max(dropped);
+    /// Events up to `dropped` are gone from the filter's history. Says whether that is news.
+    pub(super) fn raise_floor(&mut self, filter: FilterId, dropped: Sequence) -> bool {
+        match self.filters.iter_mut().find(|known| known.id == filter) {
+            Some(known) if known.floor < dropped => {
+                known.floor = dropped;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -222,6 +248,19 @@ impl Catalog {
         self.dropped
             .iter()
             .any(|dropped| dropped.from <= from && to <= dropped.to)
+    }
+
+    /// Whether all behind `newest` up to `acknowledged` was dropped on purpose; `nothing` is left
+    /// where there are no segments.
+    pub(super) fn is_end_dropped(
+        &self,
+        newest: Sequence,
+        acknowledged: Sequence,
+        nothing: bool,
+    ) -> bool {
+        self.dropped
+            .iter()
+            .any(|dropped| acknowledged <= dropped.to && (nothing || dropped.from <= newest.next()))
     }
 
     /// Notes that events from `from` to `to` may be missing; says whether that is news.
@@ -264,6 +303,11 @@ impl Catalog {
     }
 }
 
+/// A bound as it is stored: the largest number stands for none, nobody keeps as much.
+fn bound(stored: u64) -> Option<u64> {
+    (stored != u64::MAX).then_some(stored)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,9 +315,8 @@ mod tests {
 
     fn filter(uri: &str, limit: Option<u64>) -> Filter {
         Filter {
-            uri: uri.into(),
-            match_policy: MatchPolicy::Prefix,
             limit,
+            ..Filter::new(uri, MatchPolicy::Prefix)
         }
     }
 
@@ -289,6 +332,13 @@ mod tests {
         catalog.raise_floor(FilterId::new(1), Sequence::new(77));
         catalog.note_lost(Sequence::new(3), Sequence::new(9), "flipped");
         catalog.note_dropped(Sequence::new(10), Sequence::new(20));
+        let kept = Filter {
+            limit_per_topic: Some(3),
+            max_age: Some(Duration::from_secs(7)),
+            ..filter("org.", None)
+        };
+        catalog.configure(vec![kept, filter("net.", None)]);
+        catalog.told = Timestamp::from_nanos(1_234);
         catalog.write(&Disk::default(), folder.path()).unwrap();
         assert_eq!(
             Catalog::read(&Disk::default(), folder.path()).unwrap(),

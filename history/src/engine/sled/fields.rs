@@ -2,7 +2,7 @@
 //! length and checksum around a body. Reading never panics: what does not fit is `None`.
 
 /// The format that this program writes, and the newest that it reads.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 /// Envelope: 0 magic, 8 version, 9 zeros, 12 `u32` body length, 16 `u32` CRC-32 of bytes 8 to 16
 /// and of the body. This much is the same in every version.

@@ -1,7 +1,6 @@
 //! Who a store is, and how a segment begins. Every segment carries a copy of the store's origin,
 //! so that the store survives the loss of any one file.
 
-use bytestring::ByteString;
 use rewamp_wamp::uri::MatchPolicy;
 
 use super::fields::{
@@ -109,12 +108,7 @@ pub(super) fn put_filter(bytes: &mut Vec<u8>, filter: &Filter) {
 /// What [`put_filter`] wrote, without limit.
 pub(super) fn take_filter(rest: &mut &[u8]) -> Option<Filter> {
     let match_policy = policy_from_byte(take_u8(rest)?)?;
-    let uri = ByteString::from(take_text(rest)?);
-    Some(Filter {
-        uri,
-        match_policy,
-        limit: None,
-    })
+    Some(Filter::new(take_text(rest)?, match_policy))
 }
 
 pub(super) fn policy_byte(match_policy: MatchPolicy) -> u8 {
@@ -137,11 +131,7 @@ mod tests {
 
     #[test]
     fn a_head_is_read_as_it_was_written() {
-        let filter = |uri: &str, match_policy| Filter {
-            uri: uri.into(),
-            match_policy,
-            limit: None,
-        };
+        let filter = |uri: &str, match_policy| Filter::new(uri, match_policy);
         let filters = [
             filter("", MatchPolicy::Prefix),
             filter("com..created", MatchPolicy::Wildcard),

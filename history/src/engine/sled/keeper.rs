@@ -1,6 +1,6 @@
 //! The keeper: one thread a store that does what a commit should not wait for. It prepares the
-//! next segment, seals those that are full, drops the oldest to stay within `maxsize`, and gives
-//! the space back.
+//! next segment, seals those that are full, drops the oldest to stay within `maxsize` and those
+//! that nobody keeps (`retain.rs`), and gives the space back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -15,13 +15,16 @@ use super::index::{Growing, Index as _};
 use super::scan::scan;
 use super::seal::{SealError, bad_path, seal};
 use super::segment::{Blocks, Body, Fault, Hole, Segment, store_error};
-use super::shared::{Shared, limit_floor};
+use super::shared::Shared;
 use crate::error::StoreError;
 use crate::event::Sequence;
 use crate::filter::FilterTable;
 
 /// How long events may be without a sync where `sync` is off.
 const UNSYNCED: Duration = Duration::from_secs(1);
+
+/// How soon it is asked again whether a segment that was dropped is read by nobody any more.
+const RELEASED: Duration = Duration::from_millis(100);
 
 /// More than a database without events takes.
 const EMPTY_SEGMENT: u64 = 64 << 10;
@@ -34,10 +37,10 @@ pub(super) fn active_path(folder: &Path, generation: u64) -> PathBuf {
 /// The keeper's own state.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     next_generation: u64,
-    /// Databases that were sealed, to be removed when no reader looks at them any more.
-    retired: Vec<Arc<Segment>>,
+    /// Databases that were sealed or dropped, to be removed when no reader looks at them any more.
+    pub(super) retired: Vec<Arc<Segment>>,
     /// Since when there have been events that no sync has reached.
     unsynced_since: Option<Instant>,
     /// The last work could not be done.
@@ -68,6 +71,12 @@ impl Keeper {
             let shared = Arc::clone(&self.shared);
             let mut keeping = shared.keeping.lock();
             while !keeping.work && !keeping.closing {
+                if !self.retired.is_empty() {
+                    // Somebody still reads there.
+                    let _ = shared.changed.wait_for(&mut keeping, RELEASED);
+                    keeping.work = true;
+                    break;
+                }
                 match self.unsynced_since.filter(|_| keeping.unsynced) {
                     None if keeping.unsynced => self.unsynced_since = Some(Instant::now()),
                     None => shared.changed.wait(&mut keeping),
@@ -144,6 +153,7 @@ impl Keeper {
 
     /// Everything there is to do now.
     fn work(&mut self) -> Result<(), StoreError> {
+        self.expire()?;
         self.make_room()?;
         self.prepare()?;
         let sealed = self.seal_oldest();
@@ -154,8 +164,8 @@ impl Keeper {
     }
 
     /// Drops the oldest sealed segments until there is headroom for what grows.
-    fn make_room(&self) -> Result<(), StoreError> {
-        let Shared { sizes, .. } = *self.shared;
+    fn make_room(&mut self) -> Result<(), StoreError> {
+        let sizes = self.shared.sizes;
         self.shared.measure();
         loop {
             let segments = self.shared.segments();
@@ -171,8 +181,8 @@ impl Keeper {
     }
 
     /// Drops the oldest sealed segments until there is what the writer waits for.
-    fn give_room(&self) -> Result<(), StoreError> {
-        let shared = &self.shared;
+    fn give_room(&mut self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
         loop {
             shared.measure();
             let keeping = shared.keeping.lock();
@@ -188,7 +198,7 @@ impl Keeper {
 
     /// Sets bytes aside that are about to be written here, and drops the oldest sealed segments
     /// for them if it must be.
-    fn set_aside(&self, bytes: u64) -> Result<(), StoreError> {
+    fn set_aside(&mut self, bytes: u64) -> Result<(), StoreError> {
         while !self.shared.set_aside(bytes) {
             if !self.drop_oldest()? {
                 return Err(self.no_room());
@@ -208,80 +218,9 @@ impl Keeper {
         }
     }
 
-    /// Drops the oldest segment if it is sealed and not the last.
-    fn drop_oldest(&self) -> Result<bool, StoreError> {
-        let segments = self.shared.segments();
-        match segments.first() {
-            Some(oldest) if oldest.sealed().is_some() => self.drop_segment(oldest).map(|()| true),
-            _ => Ok(false),
-        }
-    }
-
-    /// Drops sealed segments of which no filter keeps anything.
-    fn drop_dead(&self) -> Result<(), StoreError> {
-        let segments = self.shared.segments();
-        for segment in segments.iter() {
-            if segment.sealed().is_some() && self.is_dead(segment, &segments)? {
-                self.drop_segment(segment)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn is_dead(&self, segment: &Segment, segments: &[Arc<Segment>]) -> Result<bool, StoreError> {
-        let Some(sealed) = segment.sealed() else {
-            return Ok(false);
-        };
-        let mut any = false;
-        for (filter, last) in sealed.filters() {
-            any = true;
-            let known = self.shared.catalog.lock().known(filter).cloned();
-            let Some(known) = known else { return Ok(false) };
-            let floor = limit_floor(segments, filter, known.filter.limit, 0);
-            let floor = floor.map_err(|fault| store_error("cannot read", &segment.path, fault))?;
-            if last > known.floor.max(floor.unwrap_or_default()) {
-                return Ok(false);
-            }
-        }
-        Ok(any)
-    }
-
-    fn drop_segment(&self, segment: &Arc<Segment>) -> Result<(), StoreError> {
-        let shared = &self.shared;
-        let segments = shared.segments();
-        if let Some(sealed) = segment.sealed() {
-            let mut catalog = shared.catalog.lock();
-            for (filter, last) in sealed.filters() {
-                catalog.raise_floor(filter, last);
-            }
-            if segments
-                .first()
-                .is_some_and(|oldest| Arc::ptr_eq(oldest, segment))
-            {
-                let oldest = segments.get(1).and_then(|next| next.ends());
-                catalog.forget_dropped(oldest.map_or(Sequence::ZERO, |(first, _)| first));
-            } else {
-                catalog.note_dropped(sealed.previous(), sealed.last().0);
-            }
-            drop(catalog);
-            // On a full disk the floors wait for the next time: the space is needed first.
-            shared.save_catalog();
-        }
-        shared.change_segments(|segments| {
-            segments.retain(|kept| !Arc::ptr_eq(kept, segment));
-        });
-        shared.disk.remove(&segment.path)?;
-        log::debug!(
-            realm = shared.head.origin.realm.as_str(), events = segment.events();
-            "dropped a segment"
-        );
-        self.shared.measure();
-        Ok(())
-    }
-
     /// Prepares the next segment if there is none.
     fn prepare(&mut self) -> Result<(), StoreError> {
-        let shared = &self.shared;
+        let shared = Arc::clone(&self.shared);
         if shared.keeping.lock().next.is_some() {
             return Ok(());
         }
@@ -330,6 +269,11 @@ impl Keeper {
         };
         if segments.iter().filter(full).count() > 1 {
             shared.keeping.lock().work = true;
+        }
+        if self.is_dead(segment, &segments)? {
+            let segment = Arc::clone(segment);
+            drop(segments);
+            return self.drop_segment(&segment);
         }
         let before = at.checked_sub(1).and_then(|before| segments.get(before));
         let mut sources = vec![Arc::clone(segment)];

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use rewamp_wamp::id::PublicationId;
 
+use super::floors::limit_floor;
 use super::keeper::rescan;
 use super::segment::{Fault, Hole, Segment, Segments, store_error};
-use super::shared::{Shared, limit_floor};
+use super::shared::Shared;
 use crate::error::StoreError;
-use crate::event::{EventRef, Sequence};
+use crate::event::{EventRef, Sequence, Timestamp};
 use crate::filter::FilterId;
 use crate::page::{Committed, Reach, Target, Visit};
 use crate::query::Scope;
@@ -97,9 +98,7 @@ impl Committed for Moment<'_> {
     }
 
     fn limit(&self, filter: FilterId) -> Option<u64> {
-        let configured = self.shared.filters.configured();
-        let own = configured.iter().find(|configured| configured.id == filter);
-        own.and_then(|own| own.filter.limit)
+        self.shared.known_filter(filter)?.limit
     }
 
     fn floor(&self, filter: FilterId, more: u64) -> Result<Sequence, StoreError> {
@@ -111,6 +110,11 @@ impl Committed for Moment<'_> {
             Err(Fault::Damaged) => Ok(dropped),
             Err(fault) => Err(store_error("cannot read", &self.shared.folder, fault)),
         }
+    }
+
+    fn oldest(&self, filter: FilterId) -> Timestamp {
+        let known = self.shared.known_filter(filter);
+        known.map_or(Timestamp::ZERO, |known| known.oldest_at(self.shared.now()))
     }
 
     fn locate(&self, publication: PublicationId) -> Result<Option<Sequence>, StoreError> {

@@ -310,12 +310,14 @@ impl Recovery<'_> {
         let last = segments.iter().rev().find_map(|segment| segment.last());
         let (newest, newest_time) = last.unwrap_or_default();
         let known = marked.unwrap_or_default();
-        if known.acknowledged > newest {
+        let missing = known.acknowledged > newest
+            && !catalog.is_end_dropped(newest, known.acknowledged, segments.is_empty());
+        if missing {
             let (from, to) = (newest.next(), known.acknowledged);
             self.holes
                 .push((Hole { from, to }, "the end of the history is damaged"));
         }
-        self.remove_empty(known.acknowledged > newest)?;
+        self.remove_empty(missing)?;
         if let Some(oldest) = segments.first().filter(|_| self.rebuilt) {
             // Whatever was before the oldest segment counts as dropped, by every filter.
             let floor = oldest.previous();

@@ -191,6 +191,18 @@ impl Segment {
         }
     }
 
+    /// The filters that have events in here, each with its newest.
+    pub(super) fn filters(&self) -> Vec<(FilterId, Sequence)> {
+        match &self.body {
+            Body::Open { index, .. } => {
+                let index = index.read();
+                let lists = index.filter_lists().into_iter();
+                lists.map(|(filter, last, ..)| (filter, last)).collect()
+            }
+            Body::Sealed(sealed) => sealed.filters().collect(),
+        }
+    }
+
     /// The sequence of the filter's event at `index`, counted from its oldest in here.
     pub(super) fn sequence_at(&self, filter: FilterId, index: u32) -> Result<Sequence, Fault> {
         let mut pages = PageCache::default();

@@ -5,18 +5,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use super::active::Db;
 use super::catalog::Catalog;
 use super::disk::Disk;
 use super::head::Head;
 use super::mark::{Mark, Marked};
 use super::patterns::Patterns;
-use super::segment::{Fault, Hole, Segment, Segments};
+use super::segment::{Hole, Segment, Segments};
 use crate::error::StoreError;
-use crate::event::Sequence;
-use crate::filter::{FilterId, FilterTable};
+use crate::event::{Sequence, Timestamp};
+use crate::filter::{ConfiguredFilter, Filter, FilterId, FilterTable};
+use crate::retention;
 
 /// How large things are, all in bytes; everything follows from `maxsize`.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +91,12 @@ pub(super) struct Shared {
     newest: AtomicU64,
     /// What the mark says, for those who must not wait while it is written.
     reserved: AtomicU64,
+    /// The latest time that the store was told, ns since 1970.
+    now: AtomicU64,
+    /// When the keeper looked for what is too old, on the same clock.
+    aged: AtomicU64,
+    /// How often it does; `None`: no filter has a `max_age`.
+    pub(super) tell_time_every: Option<Duration>,
     /// Bytes of the folder without the growing segment's log.
     others: AtomicU64,
     pub(super) keeping: Mutex<Keeping>,
@@ -124,6 +133,7 @@ impl Shared {
         sizes: Sizes,
         sync: bool,
         head: Head,
+        filters: Vec<ConfiguredFilter>,
         catalog: Catalog,
         mark: Mark,
         patterns: Patterns,
@@ -132,7 +142,6 @@ impl Shared {
         let last = segments.last().and_then(|segment| segment.last());
         let newest = last.map_or(Sequence::ZERO, |(sequence, _)| sequence);
         let reserved = mark.now().reserved;
-        let filters = FilterTable::new(head.filters.clone());
         let others = disk.size(&folder);
         Self {
             disk,
@@ -140,7 +149,12 @@ impl Shared {
             sizes,
             sync,
             head,
-            filters,
+            tell_time_every: retention::tell_time_every(
+                catalog.filters.iter().map(|known| &known.filter),
+            ),
+            filters: FilterTable::new(filters),
+            now: AtomicU64::new(catalog.told.nanos()),
+            aged: AtomicU64::new(0),
             catalog: Mutex::new(catalog),
             saving: Mutex::new(()),
             mark: Mutex::new(mark),
@@ -251,6 +265,20 @@ impl Shared {
         keeping.active = Some(next);
     }
 
+    /// Ends the growth of the active segment, if it has events and no commit is under way: the
+    /// next commit begins another one. Says whether it did.
+    pub(super) fn retire_active(&self) -> bool {
+        let mut keeping = self.keeping.lock();
+        let quiet = keeping.writing == 0;
+        let grown = |active: &mut Arc<Segment>| active.last().is_some();
+        let Some(active) = keeping.active.take_if(|active| quiet && grown(active)) else {
+            return false;
+        };
+        let log = active.db().map_or(0, Db::size);
+        self.others.fetch_add(log, Ordering::AcqRel);
+        true
+    }
+
     /// Notes runs that could not be read: in the log once, in the catalog for good.
     pub(super) fn note_holes(&self, holes: &[Hole], why: &str) {
         if holes.is_empty() {
@@ -279,9 +307,50 @@ impl Shared {
             return;
         }
         let _saving = self.saving.lock();
-        let catalog = self.catalog.lock().clone();
+        let catalog = {
+            let mut catalog = self.catalog.lock();
+            catalog.told = catalog.told.max(self.now());
+            catalog.clone()
+        };
         if let Err(error) = catalog.write(&self.disk, &self.folder) {
             log::warn!("{}", StoreError::from(error));
+        }
+    }
+
+    /// The latest time that the store was told.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(self.now.load(Ordering::Acquire))
+    }
+
+    /// See [`crate::EventStore::at`].
+    pub(super) fn at(&self, now: Timestamp) {
+        self.now.fetch_max(now.nanos(), Ordering::AcqRel);
+        let Some(every) = self.tell_time_every else {
+            return;
+        };
+        let before = self.aged.load(Ordering::Acquire);
+        let since = now.nanos().saturating_sub(before);
+        // A timer may come a little early, and the next one is as late again.
+        if u128::from(since) >= every.as_nanos() * 9 / 10
+            && self
+                .aged
+                .compare_exchange(before, now.nanos(), Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+        {
+            self.wake_keeper();
+        }
+    }
+
+    /// What a filter keeps, with its bounds, configured or not.
+    pub(super) fn known_filter(&self, filter: FilterId) -> Option<Filter> {
+        let configured = self.filters.configured();
+        let own = configured.iter().find(|configured| configured.id == filter);
+        match own {
+            Some(own) => Some(own.filter.clone()),
+            None => {
+                let catalog = self.catalog.lock();
+                catalog.known(filter).map(|known| known.filter.clone())
+            }
         }
     }
 
@@ -294,25 +363,4 @@ impl Shared {
 
 fn same(one: Option<&Arc<Segment>>, other: Option<&Arc<Segment>>) -> bool {
     one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
-}
-
-/// The newest event of a filter that its limit drops, with `more` to come; `None` if the limit
-/// drops none of those that are there.
-pub(super) fn limit_floor(
-    segments: &[Arc<Segment>],
-    filter: FilterId,
-    limit: Option<u64>,
-    more: u64,
-) -> Result<Option<Sequence>, Fault> {
-    let Some(limit) = limit else { return Ok(None) };
-    let mut room = limit.saturating_sub(more);
-    for segment in segments.iter().rev() {
-        let (count, last) = segment.filter(filter);
-        match u64::from(count).checked_sub(room) {
-            None | Some(0) => room -= u64::from(count),
-            Some(_) if room == 0 => return Ok(Some(last)),
-            Some(surplus) => return segment.sequence_at(filter, surplus as u32 - 1).map(Some),
-        }
-    }
-    Ok(None)
 }

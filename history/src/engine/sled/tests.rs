@@ -4,6 +4,7 @@
 mod crash; //   killed at random moments
 mod damage; //  flipped, zeroed, cut, removed
 mod failing; // the k-th file operation fails
+mod aged; //    what is too old leaves the disk
 mod room; //    maxsize holds at every moment
 mod readonly; // nothing changes, everything is read
 

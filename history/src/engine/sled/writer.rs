@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use super::active::Db;
 use super::block::{Packer, Place};
 use super::index::{BlockEntry, Growing};
 use super::piece;
 use super::segment::{Blocks, Body, Segment};
-use super::shared::Shared;
+use super::shared::{Keeping, Shared};
 use crate::error::{AppendError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::store::Appended;
@@ -17,7 +18,6 @@ use crate::store::Appended;
 /// The writing side of a store.
 #[derive(Debug)]
 pub(super) struct Writer {
-    active: Option<Arc<Segment>>,
     /// An operation on the growing segment failed: nobody knows what is in it, so it gets no
     /// further events.
     failed: bool,
@@ -34,7 +34,6 @@ impl Writer {
     /// A writer whose events come after these.
     pub(super) fn new(newest: Sequence, newest_time: Timestamp) -> Self {
         Self {
-            active: None,
             failed: false,
             closed: false,
             newest,
@@ -61,8 +60,11 @@ impl Writer {
             let commit = rest.get(..count).unwrap_or_default();
             let written = self
                 .check_order(commit)
-                .and_then(|()| self.commit(shared, commit, bytes))
-                .map_err(|cause| AppendError { stored, cause })?;
+                .and_then(|()| self.commit(shared, commit, bytes));
+            if written.is_err() {
+                shared.keeping.lock().writing = 0;
+            }
+            let written = written.map_err(|cause| AppendError { stored, cause })?;
             stored += count;
             appended.commits += 1;
             appended.bytes += written;
@@ -73,8 +75,8 @@ impl Writer {
     /// Makes everything durable and takes nothing more.
     pub(super) fn close(&mut self, shared: &Shared) -> Result<(), StoreError> {
         self.closed = true;
-        match self
-            .active
+        let active = shared.keeping.lock().active.clone();
+        match active
             .as_ref()
             .filter(|_| !self.failed)
             .and_then(|active| active.db())
@@ -234,9 +236,9 @@ impl Writer {
         keeping.failed = None;
         keeping.writing = 0;
         loop {
-            if self.active.is_none() || self.failed || self.size() >= shared.sizes.segment {
+            let full = keeping.active.is_none() || log_size(&keeping) >= shared.sizes.segment;
+            if full || self.failed {
                 if let Some(next) = keeping.next.take() {
-                    self.active = Some(Arc::clone(&next));
                     self.failed = false;
                     shared.rotate(&mut keeping, next);
                 }
@@ -244,13 +246,11 @@ impl Writer {
                 shared.changed.notify_all();
             }
             let fits = shared.used(&keeping) + growth <= shared.sizes.max;
-            if let Some(active) = self.active.as_ref().filter(|_| !self.failed)
-                && fits
-                && self.size() < shared.sizes.segment_end()
-            {
+            let room = fits && !self.failed && log_size(&keeping) < shared.sizes.segment_end();
+            if let Some(active) = keeping.active.clone().filter(|_| room) {
                 keeping.wanted = 0;
                 keeping.writing = growth;
-                return Ok(Arc::clone(active));
+                return Ok(active);
             }
             if let Some(error) = keeping.failed.take() {
                 keeping.wanted = 0;
@@ -262,13 +262,12 @@ impl Writer {
             shared.changed.wait(&mut keeping);
         }
     }
+}
 
-    fn size(&self) -> u64 {
-        self.active
-            .as_ref()
-            .and_then(|active| active.db())
-            .map_or(0, |db| db.size())
-    }
+/// Bytes of the log that grows.
+fn log_size(keeping: &Keeping) -> u64 {
+    let active = keeping.active.as_ref();
+    active.and_then(|active| active.db()).map_or(0, Db::size)
 }
 
 /// How many events make one transaction of at most `limit` bytes (at least one event), and how

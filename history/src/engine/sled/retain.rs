@@ -1,0 +1,123 @@
+//! The keeper's part of retention: what the bounds of all filters have dropped leaves the disk.
+
+use std::sync::Arc;
+
+use super::floors::{age_floor, limit_floor};
+use super::keeper::Keeper;
+use super::segment::{Segment, store_error};
+use crate::error::StoreError;
+use crate::event::Timestamp;
+
+impl Keeper {
+    /// Raises the floors of filters whose oldest events have become too old, for good; a growing
+    /// segment in which nobody keeps anything any more ends.
+    pub(super) fn expire(&self) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        if shared.tell_time_every.is_none() {
+            return Ok(());
+        }
+        let segments = shared.segments();
+        let filters = shared.catalog.lock().filters.clone();
+        let mut raised = false;
+        for known in filters {
+            let oldest = known.filter.oldest_at(shared.now());
+            if oldest == Timestamp::ZERO {
+                continue;
+            }
+            let floor = age_floor(&segments, known.id, oldest)
+                .map_err(|fault| store_error("cannot read", &shared.folder, fault))?;
+            if let Some(floor) = floor {
+                raised |= shared.catalog.lock().raise_floor(known.id, floor);
+            }
+        }
+        if !raised {
+            return Ok(());
+        }
+        shared.save_catalog();
+        let active = shared.keeping.lock().active.clone();
+        if let Some(active) = active
+            && self.is_dead(&active, &segments)?
+        {
+            shared.retire_active();
+        }
+        Ok(())
+    }
+
+    /// Drops the oldest segment if it is sealed and not the last.
+    pub(super) fn drop_oldest(&mut self) -> Result<bool, StoreError> {
+        let segments = self.shared.segments();
+        match segments.first() {
+            Some(oldest) if oldest.sealed().is_some() => self.drop_segment(oldest).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Drops sealed segments of which no filter keeps anything.
+    pub(super) fn drop_dead(&mut self) -> Result<(), StoreError> {
+        let segments = self.shared.segments();
+        for segment in segments.iter() {
+            if segment.sealed().is_some() && self.is_dead(segment, &segments)? {
+                self.drop_segment(segment)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there are events, of which no filter keeps any.
+    pub(super) fn is_dead(
+        &self,
+        segment: &Segment,
+        segments: &[Arc<Segment>],
+    ) -> Result<bool, StoreError> {
+        let filters = segment.filters();
+        for (filter, last) in &filters {
+            let known = self.shared.catalog.lock().known(*filter).cloned();
+            let Some(known) = known else { return Ok(false) };
+            let floor = limit_floor(segments, *filter, known.filter.limit, 0);
+            let floor = floor.map_err(|fault| store_error("cannot read", &segment.path, fault))?;
+            if *last > known.floor.max(floor.unwrap_or_default()) {
+                return Ok(false);
+            }
+        }
+        Ok(!filters.is_empty())
+    }
+
+    /// Lets a segment go that does not grow: its floors are kept, its space is given back.
+    pub(super) fn drop_segment(&mut self, segment: &Arc<Segment>) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        self.note_dropped(segment);
+        shared.change_segments(|segments| {
+            segments.retain(|kept| !Arc::ptr_eq(kept, segment));
+        });
+        match segment.sealed() {
+            Some(_) => shared.disk.remove(&segment.path)?,
+            None => self.retired.push(Arc::clone(segment)),
+        }
+        log::debug!(
+            realm = shared.head.origin.realm.as_str(), events = segment.events();
+            "dropped a segment"
+        );
+        shared.measure();
+        Ok(())
+    }
+
+    fn note_dropped(&self, segment: &Arc<Segment>) {
+        let shared = &self.shared;
+        let segments = shared.segments();
+        let at = segments.iter().position(|kept| Arc::ptr_eq(kept, segment));
+        let later = segments.iter().skip(at.map_or(0, |at| at + 1));
+        let next = later.filter_map(|later| later.ends()).next();
+        let mut catalog = shared.catalog.lock();
+        for (filter, last) in segment.filters() {
+            catalog.raise_floor(filter, last);
+        }
+        match (next, segment.last()) {
+            (Some((next, _)), _) if at == Some(0) => catalog.forget_dropped(next),
+            (_, Some((last, _))) => catalog.note_dropped(segment.previous(), last),
+            _ => {}
+        }
+        drop(catalog);
+        // On a full disk the floors wait for the next time: the space is needed first.
+        shared.save_catalog();
+    }
+}
