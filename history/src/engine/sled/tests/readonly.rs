@@ -62,6 +62,8 @@ struct ReadElsewhere {
     first: Arc<dyn EventStore>,
     side: Mutex<Side>,
     questions: AtomicU64,
+    /// The latest time told, in ns.
+    told: AtomicU64,
 }
 
 /// Who has the folder.
@@ -86,6 +88,7 @@ impl ReadElsewhere {
             limit,
             side: Mutex::new(Side::Nobody),
             questions: AtomicU64::new(0),
+            told: AtomicU64::new(0),
         }
     }
 
@@ -109,6 +112,7 @@ impl ReadElsewhere {
         // Without a clean end: what is read is what a crash leaves.
         *side = Side::Nobody;
         let store = open_to_read(&self.path, &self.filters, self.limit);
+        store.at(Timestamp::from_nanos(self.told.load(Ordering::Relaxed)));
         *side = Side::Reads(Arc::clone(&store));
         store
     }
@@ -180,6 +184,15 @@ impl EventStore for ReadElsewhere {
         pending: &[&[Arc<Event>]],
     ) -> Result<Option<Sequence>, StoreError> {
         self.reads().previous(scope, before, pending)
+    }
+
+    fn at(&self, now: Timestamp) {
+        self.told.fetch_max(now.nanos(), Ordering::Relaxed);
+        self.reads().at(now);
+    }
+
+    fn tell_time_every(&self) -> Option<Duration> {
+        self.first.tell_time_every()
     }
 
     fn usage(&self) -> Usage {
