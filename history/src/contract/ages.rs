@@ -27,8 +27,6 @@ pub(crate) fn what_is_older_than_max_age_is_gone(open: Open<'_>) {
     let mut desk = Desk::at(open(&[aged("com.", 10), filter("", Prefix)], Some(1_000)));
     desk.publish_all((0..20).map(|number| format!("com.{}", number % 2)), 3);
     let all = desk.all("com.", Prefix);
-    // Nobody has said yet what time it is.
-    assert_eq!(desk.ask(&all).len(), 20);
     desk.store.at(desk.time);
     assert_eq!(desk.ask(&all), (10..=20).collect::<Vec<_>>());
     assert_eq!(desk.ask(&desk.all("com.0", Exact)), [11, 13, 15, 17, 19]);
@@ -64,6 +62,7 @@ pub(crate) fn what_is_pending_grows_old_too(open: Open<'_>) {
     let pending: Vec<Arc<Event>> = (0..4).map(|_| Arc::new(desk.accept("com.a"))).collect();
     let all = desk.all("com.", Prefix);
     let ask = |query| desk.page(query, &[&pending]).unwrap().0;
+    desk.store.at(later(&desk, 0));
     assert_eq!(ask(&all), [1, 2, 3, 4, 5]);
     desk.store.at(later(&desk, 3));
     assert_eq!(ask(&all), [3, 4, 5]);
