@@ -7,6 +7,7 @@ mod model; //   random questions against a naive answer
 mod limits; //  retention by count, floors
 mod chain; //   what comes before an event
 mod ages; //    retention by age
+mod newest; //  the newest of every topic
 mod lives; //   what must be the same after a restart
 
 use std::path::Path;
@@ -43,6 +44,12 @@ pub(crate) fn run(open: Open<'_>) {
     chain::the_event_before_any_sequence_is_found(open);
     ages::what_is_older_than_max_age_is_gone(open);
     ages::what_is_pending_grows_old_too(open);
+    newest::the_state_is_that_of_any_moment(open);
+    newest::what_is_hidden_counts_for_no_topic(open);
+    newest::pending_events_belong_to_the_state(open);
+    newest::pages_of_a_state_are_of_one_moment(open);
+    newest::a_choice_among_too_many_that_are_hidden_says_that_it_is_cut(open);
+    newest::a_reader_that_stops_in_a_state_goes_on_where_it_was(open);
 }
 
 /// Everything that holds over several lives of a store.
@@ -53,5 +60,6 @@ pub(crate) fn outlives(reopen: Reopen<'_>) {
     lives::a_raised_limit_does_not_revive_what_was_dropped(reopen);
     ages::a_raised_max_age_does_not_revive_what_was_dropped(reopen);
     lives::a_filter_that_returns_has_its_old_events_and_none_from_between(reopen);
+    lives::a_filter_that_returns_has_none_of_what_others_kept_of_its_topics(reopen);
     lives::a_closed_store_takes_nothing_more(reopen);
 }

@@ -3,6 +3,7 @@
 //! over what is committed. Engines implement [`Committed`] and call [`read`].
 
 mod history; // committed and pending events as one
+mod newest; //  the newest of every topic
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use rewamp_wamp::id::PublicationId;
 use rewamp_wamp::uri::{MatchPolicy, matches};
 
 use self::history::History;
+pub(crate) use self::newest::Newest;
 use crate::error::{QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::FilterId;
@@ -44,6 +46,12 @@ impl Reach {
     /// Whether an event lies behind the run.
     pub(crate) fn ends_before(&self, sequence: Sequence, time: Timestamp) -> bool {
         sequence > self.last || time > self.end
+    }
+
+    /// Whether an event is in the run.
+    pub(crate) fn holds(&self, event: &EventRef<'_>) -> bool {
+        !self.begins_after(event.sequence, event.time)
+            && !self.ends_before(event.sequence, event.time)
     }
 
     fn is_empty(&self) -> bool {
@@ -125,6 +133,17 @@ pub(crate) trait Committed {
         reverse: bool,
         visit: Visit<'_>,
     ) -> Result<(), StoreError>;
+
+    /// Chooses among the events of [`Newest::range`], and visits those that are chosen and within
+    /// `shown`, in order. Some that the viewer may not see may be among them, and a few that lie
+    /// just outside of `shown`.
+    fn walk_newest(
+        &self,
+        newest: &mut Newest<'_>,
+        shown: &Reach,
+        reverse: bool,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError>;
 }
 
 /// Answers a query; see [`crate::EventStore::read`].
@@ -136,14 +155,27 @@ pub(crate) fn read(
 ) -> Result<PageEnd, QueryError> {
     let scope = &query.scope;
     let history = History::new(committed, scope, &query.viewer, pending)?;
-    let reach = history.reach(query)?;
+    let nothing = PageEnd {
+        end: End::Exhausted,
+        next: None,
+        last: None,
+        scanned: 0,
+        newest: history.newest_accepted(),
+    };
+    let range = history.reach(query)?;
     let target = match &query.topic {
         Some(topic) if matches(&scope.uri, scope.match_policy, topic) => Target::Topic(topic),
-        Some(_) => return Ok(NOTHING),
+        Some(_) => return Ok(nothing),
         None => history.target,
     };
+    let mut reach = range;
+    match query.resume {
+        Some(resume) if query.reverse => reach.end_at(resume),
+        Some(resume) => reach.begin_at(resume),
+        None => {}
+    }
     if reach.is_empty() {
-        return Ok(NOTHING);
+        return Ok(nothing);
     }
     if query.limit == 0 {
         let next = if query.reverse {
@@ -154,7 +186,7 @@ pub(crate) fn read(
         return Ok(PageEnd {
             end: End::Limit,
             next: Some(next),
-            ..NOTHING
+            ..nothing
         });
     }
     let mut page = Page {
@@ -166,15 +198,25 @@ pub(crate) fn read(
         last: None,
         end: None,
     };
-    history.walk(target, &reach, query.reverse, &mut |event| {
-        page.offer(event)
-    })?;
-    let (end, next) = page.end.unwrap_or((End::Exhausted, None));
+    let mut cut = false;
+    let offer: Visit<'_> = &mut |event| page.offer(event);
+    match query.last_per_topic {
+        None => history.walk(target, &reach, query.reverse, offer)?,
+        Some(0) => {}
+        Some(each) => {
+            let mut newest = Newest::new(query, each, target, range);
+            history.walk_newest(&mut newest, &reach, query.reverse, offer)?;
+            cut = newest.is_cut();
+        }
+    }
+    let exhausted = if cut { End::Budget } else { End::Exhausted };
+    let (end, next) = page.end.unwrap_or((exhausted, None));
     Ok(PageEnd {
         end,
         next,
         last: page.last,
         scanned: page.scanned,
+        ..nothing
     })
 }
 
@@ -203,13 +245,6 @@ pub(crate) fn span(
 ) -> Result<Span, StoreError> {
     History::new(committed, scope, viewer, pending)?.span()
 }
-
-const NOTHING: PageEnd = PageEnd {
-    end: End::Exhausted,
-    next: None,
-    last: None,
-    scanned: 0,
-};
 
 /// A page in the making: who sees what, and how much of it.
 struct Page<'a, 'v> {
@@ -255,8 +290,9 @@ impl Page<'_, '_> {
     }
 
     fn show(&mut self, event: &EventRef<'_>, before: Option<Sequence>) -> ControlFlow<()> {
-        // What lies between two events of one topic is not looked at.
-        if self.query.reverse || self.query.topic.is_some() {
+        // What lies between two events of one topic, or two that were chosen, is not looked at.
+        let whole = self.query.topic.is_none() && self.query.last_per_topic.is_none();
+        if self.query.reverse || !whole {
             return (self.visit)(event);
         }
         (self.visit)(&EventRef {

@@ -25,8 +25,14 @@ pub struct Query {
     /// By sequence. `from` and `after` are an error where events in their range have been
     /// dropped, and beyond what the realm can have given out.
     pub sequence: Bounds<Sequence>,
+    /// Of the events that all of the above let through and the viewer may see, only the newest
+    /// so many of every topic: the state of the topics. `None`: all.
+    pub last_per_topic: Option<u64>,
     /// Read from the newest to the oldest.
     pub reverse: bool,
+    /// Where a later page of the same question begins, inclusive: what was [`PageEnd::next`].
+    /// Changes nothing about which events are asked for, and is no error if it is gone.
+    pub resume: Option<Sequence>,
     /// The most events to show, counted from the end at which reading starts. 0 shows none.
     pub limit: u64,
     /// The most events to look at, shown or not: what a page may cost where few are visible.
@@ -44,7 +50,9 @@ impl Query {
             time: Bounds::default(),
             publication: Bounds::default(),
             sequence: Bounds::default(),
+            last_per_topic: None,
             reverse: false,
+            resume: None,
             limit: u64::MAX,
             budget: u64::MAX,
         }
@@ -118,6 +126,9 @@ pub struct PageEnd {
     pub last: Option<Sequence>,
     /// Events looked at.
     pub scanned: u64,
+    /// The newest event of the realm, stored or pending, when the page was made: with this as
+    /// `until`, a later page shows the same moment. [`Sequence::ZERO`] without any.
+    pub newest: Sequence,
 }
 
 /// Why a page ended.
@@ -129,6 +140,8 @@ pub enum End {
     Limit,
     /// The reader broke off: the event at [`PageEnd::next`] was shown to it and not taken.
     Stopped,
-    /// [`Query::budget`] events were looked at.
+    /// [`Query::budget`] events were looked at. Without [`PageEnd::next`] it was used up by
+    /// choosing for [`Query::last_per_topic`] among events that are not for the viewer: what was
+    /// shown belongs to the answer, and the rest of it is not to be had.
     Budget,
 }

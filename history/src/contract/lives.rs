@@ -170,6 +170,36 @@ pub(crate) fn a_filter_that_returns_has_its_old_events_and_none_from_between(reo
     );
 }
 
+pub(crate) fn a_filter_that_returns_has_none_of_what_others_kept_of_its_topics(reopen: Reopen<'_>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (wide, narrow) = (filter("com.", Prefix), filter("com.a", Prefix));
+    let mut first = None;
+    // The wide one is away in between, and the narrow one in the end.
+    for filters in [
+        [wide.clone(), narrow.clone()].as_slice(),
+        &[narrow],
+        &[wide],
+    ] {
+        let mut desk = Desk::at(reopen(folder.path(), filters, None));
+        first.get_or_insert(desk.first);
+        desk.publish("com.a.x");
+        desk.store.close(desk.next).unwrap();
+    }
+    let desk = Desk {
+        first: first.unwrap(),
+        ..Desk::at(reopen(folder.path(), &[filter("com.", Prefix)], None))
+    };
+    for (uri, match_policy) in [("com.", Prefix), ("com.a", Prefix), ("com.a.x", Exact)] {
+        let all = desk.all(uri, match_policy);
+        assert_eq!(desk.ask(&all), [1, 3], "{uri}");
+        let newest = Query {
+            last_per_topic: Some(5),
+            ..all
+        };
+        assert_eq!(desk.ask(&newest), [1, 3], "{uri}");
+    }
+}
+
 pub(crate) fn a_closed_store_takes_nothing_more(reopen: Reopen<'_>) {
     let folder = tempfile::tempdir().unwrap();
     let mut desk = Desk::at(reopen(folder.path(), &[filter("com.", Prefix)], None));

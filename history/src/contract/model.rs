@@ -1,6 +1,7 @@
 //! Random histories and random questions against the plainest answer there is: look at every
 //! event and ask whether it belongs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytestring::ByteString;
@@ -38,7 +39,9 @@ type Published = (usize, bool);
 struct Question {
     pattern: usize,
     topic: Option<usize>,
+    last_per_topic: Option<u64>,
     reverse: bool,
+    resume: Option<u64>,
     limit: u64,
     time: [Option<u64>; 4],
     publication: [Option<u64>; 4],
@@ -53,20 +56,23 @@ fn bounds() -> impl Strategy<Value = [Option<u64>; 4]> {
 fn question() -> impl Strategy<Value = Question> {
     let topic = prop::option::weighted(0.2, 0..TOPICS.len());
     let limit = prop_oneof![1..12_u64, Just(u64::MAX)];
+    let last_per_topic = prop::option::weighted(0.5, 1..6_u64);
     let parts = (
-        0..PATTERNS.len(),
-        topic,
+        (0..PATTERNS.len(), topic, last_per_topic),
         any::<bool>(),
+        prop::option::weighted(0.3, 1..130_u64),
         limit,
         bounds(),
         bounds(),
         bounds(),
     );
     parts.prop_map(
-        |(pattern, topic, reverse, limit, time, publication, sequence)| Question {
+        |((pattern, topic, last), reverse, resume, limit, time, publication, sequence)| Question {
             pattern,
             topic,
+            last_per_topic: last,
             reverse,
+            resume,
             limit,
             time,
             publication,
@@ -169,7 +175,11 @@ impl Case {
         }
         Query {
             topic: question.topic.map(|topic| ByteString::from(TOPICS[topic])),
+            last_per_topic: question.last_per_topic,
             reverse: question.reverse,
+            resume: question
+                .resume
+                .map(|number| crate::Sequence::new(first.get() + number - 1)),
             limit: question.limit,
             time: all(question.time, |number| {
                 let begin = self.desk.store.opened().last_time.nanos();
@@ -250,10 +260,32 @@ impl Case {
                 topic.is_none_or(|topic| topic == &**name)
             })
             .collect();
+        if let Some(each) = question.last_per_topic {
+            found = self.newest(found, each);
+        }
+        found.retain(|number| match question.resume {
+            Some(resume) if question.reverse => *number <= resume,
+            Some(resume) => *number >= resume,
+            None => true,
+        });
         if question.reverse {
             found.reverse();
         }
         found.truncate(usize::try_from(question.limit).unwrap_or(usize::MAX));
         Some(found)
+    }
+
+    /// Of these the newest `each` of every topic.
+    fn newest(&self, mut numbers: Vec<u64>, each: u64) -> Vec<u64> {
+        let mut shown = HashMap::new();
+        numbers.reverse();
+        numbers.retain(|number| {
+            let topic = self.events[*number as usize - 1].topic.name();
+            let count: &mut u64 = shown.entry(topic.clone()).or_default();
+            *count += 1;
+            *count <= each
+        });
+        numbers.reverse();
+        numbers
     }
 }

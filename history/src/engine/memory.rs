@@ -17,7 +17,7 @@ use self::shelf::Shelf;
 use crate::error::{AppendError, OpenError, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, FilterId, FilterTable, StoredTopic};
-use crate::page::{self, Committed, Reach, Target, Visit};
+use crate::page::{self, Committed, Newest, Reach, Target, Visit};
 use crate::query::{PageEnd, Query, Scope, Viewer};
 use crate::retention;
 use crate::store::{
@@ -299,6 +299,83 @@ impl Committed for Moment<'_> {
         reverse: bool,
         visit: Visit<'_>,
     ) -> Result<(), StoreError> {
+        self.each_event(filter, target, reach, reverse, |event| {
+            visit(&EventRef::from(&**event))
+        });
+        Ok(())
+    }
+
+    fn walk_newest(
+        &self,
+        newest: &mut Newest<'_>,
+        shown: &Reach,
+        reverse: bool,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let mut chosen = Vec::new();
+        self.each_topic(newest.target, |topic| {
+            self.choose(newest, topic, &mut chosen);
+        });
+        chosen.retain(|event| shown.holds(&EventRef::from(&**event)));
+        chosen.sort_unstable_by_key(|event| event.sequence);
+        if reverse {
+            chosen.reverse();
+        }
+        let _ = chosen
+            .iter()
+            .try_for_each(|event| visit(&EventRef::from(&**event)));
+        Ok(())
+    }
+}
+
+/// Topics that are listed at once.
+const TOPICS: usize = 1_024;
+
+impl Moment<'_> {
+    /// The topics on target that may have events, in parts: the lock is not held for all.
+    fn each_topic(&self, target: Target<'_>, mut visit: impl FnMut(&ByteString)) {
+        let mut after = None;
+        loop {
+            let names = self
+                .store
+                .shelf
+                .read()
+                .names(target, after.as_ref(), TOPICS);
+            names.iter().for_each(&mut visit);
+            match names.last() {
+                Some(last) if names.len() == TOPICS => after = Some(last.clone()),
+                _ => return,
+            }
+        }
+    }
+
+    /// Appends the events of one topic that the choice wants.
+    fn choose(&self, newest: &mut Newest<'_>, topic: &ByteString, chosen: &mut Vec<Arc<Event>>) {
+        let (filter, range) = (newest.filter, newest.range);
+        let left = newest.left(topic);
+        let mut taken = 0;
+        self.each_event(filter, Target::Topic(topic), &range, true, |event| {
+            if taken == left || newest.is_cut() {
+                return ControlFlow::Break(());
+            }
+            if newest.admits(&EventRef::from(&**event)) {
+                chosen.push(Arc::clone(event));
+                taken += 1;
+            }
+            ControlFlow::Continue(())
+        });
+        newest.take(topic, taken);
+    }
+
+    /// Visits the filter's events on target within `reach`, in order.
+    fn each_event(
+        &self,
+        filter: FilterId,
+        target: Target<'_>,
+        reach: &Reach,
+        reverse: bool,
+        mut visit: impl FnMut(&Arc<Event>) -> ControlFlow<()>,
+    ) {
         let mut rest = *reach;
         let mut batch = Vec::new();
         for size in BATCHES.iter().chain(std::iter::repeat(&BATCHES[2])) {
@@ -307,20 +384,17 @@ impl Committed for Moment<'_> {
                 .shelf
                 .read()
                 .collect(filter, target, &rest, reverse, *size, &mut batch);
-            for event in &batch {
-                if visit(&EventRef::from(&**event)).is_break() {
-                    return Ok(());
-                }
+            if batch.iter().try_for_each(&mut visit).is_break() {
+                return;
             }
             match batch.last() {
                 Some(last) if batch.len() == *size && reverse => {
                     rest.last = last.sequence.previous();
                 }
                 Some(last) if batch.len() == *size => rest.first = last.sequence.next(),
-                _ => break,
+                _ => return,
             }
         }
-        Ok(())
     }
 }
 

@@ -25,6 +25,7 @@ mod shared; //   what the following share
 mod writer; //   append
 mod keeper; //   the thread that prepares and seals
 mod retain; //   and drops what nobody keeps
+mod newest; //   the newest of every topic, in a segment
 mod moment; //   read
 mod recover; //  open
 mod revive; //   one segment from what is left of its files

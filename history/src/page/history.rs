@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rewamp_wamp::id::PublicationId;
 use rewamp_wamp::uri::MatchPolicy;
 
-use super::{Committed, Reach, Target, Visit};
+use super::{Committed, Newest, Reach, Target, Visit};
 use crate::error::{Position, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::query::{Query, Scope, Viewer};
@@ -83,6 +83,12 @@ impl<'a, C: Committed> History<'a, C> {
             slice.get(known..).unwrap_or_default()
         };
         self.pending.iter().flat_map(fresh)
+    }
+
+    /// The newest event of the realm that is stored or pending.
+    pub(super) fn newest_accepted(&self) -> Sequence {
+        let pending = self.uncommitted().next_back();
+        pending.map_or(self.newest, |event| event.sequence)
     }
 
     /// The conditions of a query as one run of the order.
@@ -281,6 +287,48 @@ impl<'a, C: Committed> History<'a, C> {
         }
     }
 
+    /// Chooses among committed and pending events, and visits what is chosen and within `shown`
+    /// as one order.
+    pub(super) fn walk_newest(
+        &self,
+        newest: &mut Newest<'_>,
+        shown: &Reach,
+        reverse: bool,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let mut pending = Vec::new();
+        let (target, range) = (newest.target, newest.range);
+        for event in self.uncommitted().rev() {
+            let wanted = self.is_asked_for(event, target, &range)
+                && newest.take_pending(event.topic.name(), &EventRef::from(&**event));
+            if wanted {
+                pending.push(event);
+            }
+        }
+        newest.range.begin_at(self.floor.next());
+        newest.range.end_at(self.newest);
+        let mut committed = *shown;
+        committed.begin_at(self.floor.next());
+        committed.end_at(self.newest);
+        let mut flow = ControlFlow::Continue(());
+        if reverse {
+            flow = self.walk_pending(pending.iter().copied(), target, shown, visit);
+        }
+        if flow.is_continue() && !committed.is_empty() {
+            self.committed
+                .walk_newest(newest, &committed, reverse, &mut |event| {
+                    if committed.holds(event) {
+                        flow = visit(event);
+                    }
+                    flow
+                })?;
+        }
+        if !reverse && flow.is_continue() {
+            let _ = self.walk_pending(pending.into_iter().rev(), target, shown, visit);
+        }
+        Ok(())
+    }
+
     fn walk_committed(
         &self,
         target: Target<'_>,
@@ -293,12 +341,10 @@ impl<'a, C: Committed> History<'a, C> {
         }
         self.committed
             .walk(self.scope.filter, target, reach, reverse, &mut |event| {
-                let outside = reach.begins_after(event.sequence, event.time)
-                    || reach.ends_before(event.sequence, event.time);
-                if outside {
-                    ControlFlow::Continue(())
-                } else {
+                if reach.holds(event) {
                     visit(event)
+                } else {
+                    ControlFlow::Continue(())
                 }
             })
     }
@@ -311,20 +357,24 @@ impl<'a, C: Committed> History<'a, C> {
         visit: Visit<'_>,
     ) -> ControlFlow<()> {
         for event in events {
-            let Event {
-                sequence,
-                time,
-                ref topic,
-                ..
-            } = **event;
-            let inside = sequence > self.floor
-                && !reach.begins_after(sequence, time)
-                && !reach.ends_before(sequence, time);
-            if inside && topic.filters().contains(&self.scope.filter) && target.holds(topic.name())
-            {
+            if self.is_asked_for(event, target, reach) {
                 visit(&EventRef::from(&**event))?;
             }
         }
         ControlFlow::Continue(())
+    }
+
+    fn is_asked_for(&self, event: &Event, target: Target<'_>, reach: &Reach) -> bool {
+        let Event {
+            sequence,
+            time,
+            ref topic,
+            ..
+        } = *event;
+        sequence > self.floor
+            && !reach.begins_after(sequence, time)
+            && !reach.ends_before(sequence, time)
+            && topic.filters().contains(&self.scope.filter)
+            && target.holds(topic.name())
     }
 }

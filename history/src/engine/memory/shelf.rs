@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use hashbrown::HashMap;
 use rewamp_wamp::id::{PublicationId, SubscriptionId};
-use rewamp_wamp::uri::matches;
+use rewamp_wamp::uri::{MatchPolicy, matches};
 
 use crate::event::{Event, Sequence, Timestamp};
 use crate::filter::FilterId;
@@ -271,16 +271,50 @@ impl Shelf {
                 merge(events.into_iter(), reach, reverse, size, batch);
             }
             Target::Pattern(pattern, match_policy) => {
-                let prefix = literal_prefix(pattern, match_policy);
-                let topics = self
-                    .topics
-                    .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
-                    .take_while(|(name, _)| name.starts_with(prefix))
-                    .filter(|(name, _)| matches(pattern, match_policy, name))
-                    .map(|(_, topic)| &topic.events);
-                merge(topics, reach, reverse, size, batch);
+                let topics = self.matching(pattern, match_policy, None);
+                merge(
+                    topics.map(|(_, topic)| &topic.events),
+                    reach,
+                    reverse,
+                    size,
+                    batch,
+                );
             }
         }
+    }
+
+    /// The first `size` topics on target behind `after`, by name.
+    pub(super) fn names(
+        &self,
+        target: Target<'_>,
+        after: Option<&ByteString>,
+        size: usize,
+    ) -> Vec<ByteString> {
+        match target {
+            // Nobody asks: a choice names a pattern.
+            Target::Filter => Vec::new(),
+            Target::Topic(name) => vec![ByteString::from(name)],
+            Target::Pattern(pattern, match_policy) => self
+                .matching(pattern, match_policy, after)
+                .take(size)
+                .map(|(name, _)| name.clone())
+                .collect(),
+        }
+    }
+
+    /// The topics that a pattern stands for, by name, behind `after`.
+    fn matching<'a>(
+        &'a self,
+        pattern: &'a str,
+        match_policy: MatchPolicy,
+        after: Option<&ByteString>,
+    ) -> impl Iterator<Item = (&'a ByteString, &'a Topic)> {
+        let prefix = literal_prefix(pattern, match_policy);
+        let begin = after.map_or(Bound::Included(prefix), |after| Bound::Excluded(&**after));
+        self.topics
+            .range::<str, _>((begin, Bound::Unbounded))
+            .take_while(move |(name, _)| name.starts_with(prefix))
+            .filter(move |(name, _)| matches(pattern, match_policy, name))
     }
 }
 

@@ -48,12 +48,23 @@ pub(super) struct Cursor {
     pages: PageCache,
 }
 
-#[derive(Debug)]
-struct Run {
-    list: List,
-    /// Indexes that are left.
-    from: u32,
-    until: u32,
+/// A part of a list: what is left to be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    pub(super) list: List,
+    /// Indexes in the list.
+    pub(super) from: u32,
+    pub(super) until: u32,
+}
+
+impl From<List> for Run {
+    fn from(list: List) -> Self {
+        Self {
+            list,
+            from: 0,
+            until: list.len(),
+        }
+    }
 }
 
 impl Run {
@@ -71,25 +82,16 @@ impl Run {
 }
 
 impl Cursor {
-    /// Reads the events of the lists with ordinals from `ordinals.0` to below `ordinals.1`.
+    /// Reads the events of the runs with ordinals from `ordinals.0` to below `ordinals.1`.
     pub(super) fn new(
-        lists: Vec<List>,
+        runs: Vec<Run>,
         ordinals: (u32, u32),
         reverse: bool,
         pages: PageCache,
     ) -> Self {
-        let runs = lists
-            .into_iter()
-            .map(|list| Run {
-                list,
-                from: 0,
-                until: 0,
-            })
-            .collect();
-        let heads = BinaryHeap::new();
         Self {
             runs,
-            heads,
+            heads: BinaryHeap::new(),
             ordinals,
             reverse,
             started: false,
@@ -98,7 +100,7 @@ impl Cursor {
     }
 
     /// The next events; none at the end.
-    pub(super) fn fill(&mut self, index: &impl Index, hits: &mut Vec<Hit>) -> Result<(), Fault> {
+    pub(super) fn fill(&mut self, index: &dyn Index, hits: &mut Vec<Hit>) -> Result<(), Fault> {
         if !self.started {
             self.start(index)?;
             self.started = true;
@@ -120,7 +122,7 @@ impl Cursor {
         Ok(())
     }
 
-    fn start(&mut self, index: &impl Index) -> Result<(), Fault> {
+    fn start(&mut self, index: &dyn Index) -> Result<(), Fault> {
         let Self {
             runs,
             heads,
@@ -130,8 +132,13 @@ impl Cursor {
             ..
         } = self;
         for run in runs.iter_mut() {
-            run.from = index.below(&run.list, ordinals.0, pages)?;
-            run.until = index.below(&run.list, ordinals.1, pages)?;
+            // Of a segment that is wanted as a whole no page is read for that.
+            if ordinals.0 > 0 {
+                run.from = run.from.max(index.below(&run.list, ordinals.0, pages)?);
+            }
+            if ordinals.1 < index.events() {
+                run.until = run.until.min(index.below(&run.list, ordinals.1, pages)?);
+            }
         }
         if runs.len() > 1 {
             for (number, run) in runs.iter_mut().enumerate() {
@@ -143,7 +150,7 @@ impl Cursor {
         Ok(())
     }
 
-    fn next(&mut self, index: &impl Index) -> Result<Option<u32>, Fault> {
+    fn next(&mut self, index: &dyn Index) -> Result<Option<u32>, Fault> {
         let Self {
             runs,
             heads,
@@ -175,7 +182,7 @@ fn key(ordinal: u32, reverse: bool) -> Reverse<u32> {
 }
 
 /// The block of an event, and the first ordinal behind it.
-fn find_block(index: &impl Index, ordinal: u32) -> Option<(BlockEntry, u32)> {
+fn find_block(index: &dyn Index, ordinal: u32) -> Option<(BlockEntry, u32)> {
     let blocks = index.blocks();
     let after = blocks.partition_point(|block| block.ordinal <= ordinal);
     let entry = blocks.get(after.checked_sub(1)?)?;
@@ -225,7 +232,7 @@ mod tests {
             }
             let publication = PublicationId::new(number + 1).unwrap();
             let topic = &topics[(number * number % 7) as usize];
-            index.add(&key, topic, sequence, time, publication);
+            index.add(&key, topic, sequence, time, publication, false);
         }
         index
     }
@@ -236,6 +243,7 @@ mod tests {
         let lists = index
             .lists(FilterId::new(filter), target, &mut pages)
             .unwrap();
+        let lists = lists.into_iter().map(Run::from).collect();
         let mut cursor = Cursor::new(lists, index.ordinals(reach), reverse, pages);
         let (mut found, mut hits) = (Vec::new(), Vec::new());
         loop {

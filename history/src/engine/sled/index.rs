@@ -4,7 +4,7 @@
 //! `sealed.rs` has the one on disk. Both are read through [`Index`].
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytestring::ByteString;
@@ -51,6 +51,29 @@ impl List {
     }
 }
 
+/// What stands for several topics.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pattern<'q> {
+    pub(super) uri: &'q str,
+    pub(super) match_policy: MatchPolicy,
+}
+
+impl<'q> Pattern<'q> {
+    /// What the names of its topics begin with.
+    pub(super) fn prefix(&self) -> &'q str {
+        literal_prefix(self.uri, self.match_policy)
+    }
+
+    pub(super) fn holds(&self, topic: &str) -> bool {
+        matches(self.uri, self.match_policy, topic)
+    }
+}
+
+/// The events that have receiver lists are listed as those of a filter are, under this number,
+/// which no filter has: where a choice has to look at records, and where not. A segment that was
+/// sealed without the list counts as having them all over.
+pub(super) const RESTRICTED: FilterId = FilterId::new(FILTERS - 1);
+
 /// How an index is read.
 pub(super) trait Index {
     /// Events of the segment.
@@ -65,13 +88,17 @@ pub(super) trait Index {
     /// The events of one topic.
     fn topic(&self, name: &str, pages: &mut PageCache) -> Result<List, Fault>;
 
-    /// The events of each topic that a pattern stands for.
-    fn topics(
+    /// The events that not everybody may see: those with receiver lists.
+    fn restricted(&self) -> List;
+
+    /// Visits each topic that a pattern stands for, by name, behind `after`, with its events.
+    fn each_topic(
         &self,
-        pattern: &str,
-        match_policy: MatchPolicy,
+        pattern: Pattern<'_>,
+        after: Option<&str>,
         pages: &mut PageCache,
-    ) -> Result<Vec<List>, Fault>;
+        visit: &mut dyn FnMut(&str, List) -> ControlFlow<()>,
+    ) -> Result<(), Fault>;
 
     /// The ordinal at `index` of a list.
     fn at(&self, list: &List, index: u32, pages: &mut PageCache) -> Result<u32, Fault>;
@@ -103,7 +130,15 @@ pub(super) trait Index {
         Ok(match target {
             Target::Filter => vec![self.filter(filter)],
             Target::Topic(name) => vec![self.topic(name, pages)?],
-            Target::Pattern(pattern, match_policy) => self.topics(pattern, match_policy, pages)?,
+            Target::Pattern(uri, match_policy) => {
+                let mut lists = Vec::new();
+                let pattern = Pattern { uri, match_policy };
+                self.each_topic(pattern, None, pages, &mut |_, list| {
+                    lists.push(list);
+                    ControlFlow::Continue(())
+                })?;
+                lists
+            }
         })
     }
 
@@ -181,7 +216,7 @@ impl Growing {
             serial: SERIALS.fetch_add(1, Ordering::Relaxed),
             blocks: Vec::new(),
             events: 0,
-            filters: HashMap::default(),
+            filters: HashMap::from_iter([(RESTRICTED, Ordinals::default())]),
             names: BTreeMap::new(),
             topics: Vec::new(),
             subscriptions: HashMap::default(),
@@ -217,11 +252,16 @@ impl Growing {
         sequence: Sequence,
         time: Timestamp,
         publication: PublicationId,
+        restricted: bool,
     ) {
         let ordinal = self.events;
         self.events += 1;
         self.last = Some((sequence, time));
-        for filter in topic.filters() {
+        for filter in topic
+            .filters()
+            .iter()
+            .chain(restricted.then_some(&RESTRICTED))
+        {
             self.filters
                 .entry(*filter)
                 .or_default()
@@ -339,21 +379,28 @@ impl Index for Growing {
         Ok(events.map_or(List::default(), |(number, events)| events.list(number)))
     }
 
-    fn topics(
+    fn restricted(&self) -> List {
+        self.filter(RESTRICTED)
+    }
+
+    fn each_topic(
         &self,
-        pattern: &str,
-        match_policy: MatchPolicy,
+        pattern: Pattern<'_>,
+        after: Option<&str>,
         _: &mut PageCache,
-    ) -> Result<Vec<List>, Fault> {
-        let prefix = literal_prefix(pattern, match_policy);
-        let names = self
-            .names
-            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-        Ok(names
+        visit: &mut dyn FnMut(&str, List) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        let prefix = pattern.prefix();
+        let begin = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let names = self.names.range::<str, _>((begin, Bound::Unbounded));
+        let mut topics = names
             .take_while(|(name, _)| name.starts_with(prefix))
-            .filter(|(name, _)| matches(pattern, match_policy, name))
-            .filter_map(|(_, number)| Some(self.topics.get(*number as usize)?.list(*number)))
-            .collect())
+            .filter(|(name, _)| pattern.holds(name))
+            .filter_map(|(name, number)| {
+                Some((name, self.topics.get(*number as usize)?.list(*number)))
+            });
+        let _ = topics.try_for_each(|(name, list)| visit(name, list));
+        Ok(())
     }
 
     fn at(&self, list: &List, index: u32, _: &mut PageCache) -> Result<u32, Fault> {

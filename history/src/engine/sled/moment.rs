@@ -8,12 +8,13 @@ use rewamp_wamp::id::PublicationId;
 
 use super::floors::limit_floor;
 use super::keeper::rescan;
+use super::newest::Stretch;
 use super::segment::{Fault, Hole, Segment, Segments, store_error};
 use super::shared::Shared;
 use crate::error::StoreError;
 use crate::event::{EventRef, Sequence, Timestamp};
 use crate::filter::FilterId;
-use crate::page::{Committed, Reach, Target, Visit};
+use crate::page::{Committed, Newest, Reach, Target, Visit};
 use crate::query::Scope;
 
 /// Committed events as of one moment.
@@ -68,9 +69,86 @@ impl<'s> Moment<'s> {
             Some(shown) => reach.first = reach.first.max(shown.next()),
             None => {}
         }
+        let mut unseen = |event: &EventRef<'_>| {
+            if reach.holds(event) {
+                return visit(event);
+            }
+            ControlFlow::Continue(())
+        };
         renewed
-            .walk(filter, target, &reach, reverse, visit, &mut holes)
+            .walk(filter, target, &reach, reverse, &mut unseen, &mut holes)
             .map_err(|fault| store_error("cannot read", &segment.path, fault))
+    }
+}
+
+impl Moment<'_> {
+    /// The segments that may have events within `reach`, oldest first.
+    fn within(&self, reach: &Reach) -> impl DoubleEndedIterator<Item = &Arc<Segment>> {
+        let Reach { first, last, .. } = *reach;
+        self.segments.iter().filter(move |segment| {
+            let ends = segment.ends();
+            ends.is_some_and(|(from, until)| from <= last && until >= first)
+        })
+    }
+
+    /// Chooses from the newest segment to the oldest and shows what is chosen; or says whose
+    /// index proved damaged meanwhile.
+    fn try_newest(
+        &self,
+        newest: &mut Newest<'_>,
+        shown: &Reach,
+        reverse: bool,
+        visit: Visit<'_>,
+    ) -> Result<Result<(), Arc<Segment>>, StoreError> {
+        let range = newest.range;
+        let mut chosen: Vec<(&Arc<Segment>, Vec<Stretch>)> = Vec::new();
+        for segment in self.within(&range).rev() {
+            let stretches = match segment.choose(newest) {
+                Ok(stretches) => stretches,
+                Err(Fault::Damaged) => return Ok(Err(Arc::clone(segment))),
+                Err(fault) => return Err(store_error("cannot read", &segment.path, fault)),
+            };
+            stretches.iter().for_each(|stretch| stretch.note(newest));
+            if !reverse {
+                chosen.push((segment, stretches));
+            } else {
+                match self.show(segment, &stretches, shown, reverse, visit)? {
+                    Ok(ControlFlow::Continue(())) => {}
+                    Ok(ControlFlow::Break(())) => return Ok(Ok(())),
+                    Err(damaged) => return Ok(Err(damaged)),
+                }
+            }
+            if newest.is_cut() {
+                break;
+            }
+        }
+        for (segment, stretches) in chosen.iter().rev() {
+            match self.show(segment, stretches, shown, reverse, visit)? {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => break,
+                Err(damaged) => return Ok(Err(damaged)),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn show(
+        &self,
+        segment: &Arc<Segment>,
+        stretches: &[Stretch],
+        shown: &Reach,
+        reverse: bool,
+        visit: Visit<'_>,
+    ) -> Result<Result<ControlFlow<()>, Arc<Segment>>, StoreError> {
+        let mut holes = Vec::new();
+        let walked = segment.walk_stretches(stretches, shown, reverse, visit, &mut holes);
+        self.shared
+            .note_holes(&holes, "blocks of a segment are damaged");
+        match walked {
+            Ok(flow) => Ok(Ok(flow)),
+            Err(Fault::Damaged) => Ok(Err(Arc::clone(segment))),
+            Err(fault) => Err(store_error("cannot read", &segment.path, fault)),
+        }
     }
 }
 
@@ -146,13 +224,8 @@ impl Committed for Moment<'_> {
             reach: *reach,
             reverse,
         };
-        let within = |segment: &&Arc<Segment>| {
-            segment
-                .ends()
-                .is_some_and(|(first, last)| first <= reach.last && last >= reach.first)
-        };
-        let mut forward = self.segments.iter().filter(within);
-        let mut backward = self.segments.iter().rev().filter(within);
+        let mut forward = self.within(reach);
+        let mut backward = self.within(reach).rev();
         let next = || {
             if reverse {
                 backward.next()
@@ -166,5 +239,42 @@ impl Committed for Moment<'_> {
             }
         }
         Ok(())
+    }
+
+    fn walk_newest(
+        &self,
+        newest: &mut Newest<'_>,
+        shown: &Reach,
+        reverse: bool,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let mut rest = *shown;
+        let mut renewed = None;
+        // Each segment proves damaged once.
+        for _ in 0..=self.segments.len() {
+            let moment: &Self = renewed.as_ref().unwrap_or(self);
+            let shown = rest;
+            let mut watched = |event: &EventRef<'_>| {
+                if !shown.holds(event) {
+                    return ControlFlow::Continue(());
+                }
+                if reverse {
+                    rest.last = event.sequence.previous();
+                } else {
+                    rest.first = event.sequence.next();
+                }
+                visit(event)
+            };
+            let Err(damaged) = moment.try_newest(newest, &shown, reverse, &mut watched)? else {
+                return Ok(());
+            };
+            // Its index is made anew from its blocks, and with it the choice: what was shown is
+            // not shown again.
+            rescan(self.shared, &damaged)?;
+            newest.restart();
+            renewed = Some(Self::now(self.shared));
+        }
+        let fault = Fault::Damaged;
+        Err(store_error("cannot read", &self.shared.folder, fault))
     }
 }

@@ -134,10 +134,12 @@ impl Scanned {
                 sequence,
                 time,
                 publication,
+                receivers,
                 ..
             } = event;
+            let (key, restricted) = (&origin.key, receivers.is_some());
             self.index
-                .add(&origin.key, &topic, sequence, time, publication);
+                .add(key, &topic, sequence, time, publication, restricted);
         }
         Ok(())
     }

@@ -188,8 +188,15 @@ impl<'a> Draft<'a> {
         });
         let topic = self.filters.topic_or_bare(event.topic);
         let key = &self.head.origin.key;
+        let restricted = event.receivers.is_some();
+        let EventRef {
+            sequence,
+            time,
+            publication,
+            ..
+        } = *event;
         self.index
-            .add(key, &topic, event.sequence, event.time, event.publication);
+            .add(key, &topic, sequence, time, publication, restricted);
         self.packer.push(event);
         self.events += 1;
         self.newest = event.sequence;

@@ -3,6 +3,7 @@
 //! `FORMAT.md`, "Sealed segment".
 
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytestring::ByteString;
 use hashbrown::HashMap;
 use rewamp_wamp::id::{PublicationId, SubscriptionId};
-use rewamp_wamp::uri::{MatchPolicy, matches};
 
 use super::bloom::Bloom;
 use super::disk::Disk;
@@ -19,12 +19,11 @@ use super::fields::{
     take_u32, take_u64, u32_at, u64_at,
 };
 use super::head::Head;
-use super::index::{BlockEntry, Index, List};
+use super::index::{BlockEntry, Index, List, Pattern, RESTRICTED};
 use super::pages::{ORDINALS, PAGE, PAIRS, Page, PageCache};
 use super::segment::Fault;
 use crate::event::{Sequence, Timestamp};
 use crate::filter::FilterId;
-use crate::topics::literal_prefix;
 
 /// What a sealed file begins with.
 pub(super) const MAGIC: [u8; 8] = *b"RWMPSEAL";
@@ -256,6 +255,7 @@ impl Sealed {
             .filters
             .iter()
             .map(|(filter, last, _)| (*filter, *last))
+            .filter(|(filter, _)| *filter != RESTRICTED)
     }
 
     pub(super) fn publication(&self, publication: PublicationId) -> Result<Option<u32>, Fault> {
@@ -339,30 +339,41 @@ impl Index for Sealed {
         Ok(found.map_or(List::default(), |topic| topic.list()))
     }
 
-    fn topics(
+    fn restricted(&self) -> List {
+        let unknown = List {
+            dense: self.summary.events,
+            ..List::default()
+        };
+        self.filters
+            .get(&RESTRICTED)
+            .map_or(unknown, |(_, list)| *list)
+    }
+
+    fn each_topic(
         &self,
-        pattern: &str,
-        match_policy: MatchPolicy,
+        pattern: Pattern<'_>,
+        after: Option<&str>,
         pages: &mut PageCache,
-    ) -> Result<Vec<List>, Fault> {
-        let prefix = literal_prefix(pattern, match_policy);
+        visit: &mut dyn FnMut(&str, List) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        let prefix = pattern.prefix();
         let topics = &self.summary.topics;
-        let begin = topics
-            .firsts
-            .partition_point(|(_, first)| &**first < prefix);
-        let mut lists = Vec::new();
+        let start = after.unwrap_or(prefix);
+        let begin = topics.firsts.partition_point(|(_, first)| &**first < start);
         for number in begin.saturating_sub(1)..topics.firsts.len() {
             let page = pages.page(&self.file, topics.page(number))?;
             for topic in page.topics() {
                 if topic.name > prefix && !topic.name.starts_with(prefix) {
-                    return Ok(lists);
+                    return Ok(());
                 }
-                if matches(pattern, match_policy, topic.name) {
-                    lists.push(topic.list());
+                let wanted =
+                    after.is_none_or(|after| topic.name > after) && pattern.holds(topic.name);
+                if wanted && visit(topic.name, topic.list()).is_break() {
+                    return Ok(());
                 }
             }
         }
-        Ok(lists)
+        Ok(())
     }
 
     fn at(&self, list: &List, index: u32, pages: &mut PageCache) -> Result<u32, Fault> {

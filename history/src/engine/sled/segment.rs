@@ -16,7 +16,7 @@ use rewamp_wamp::id::{PublicationId, SubscriptionId};
 
 use super::active::Db;
 use super::block::Block;
-use super::cursor::{Cursor, Hit};
+use super::cursor::{Cursor, Hit, Run};
 use super::disk::DiskError;
 use super::head::Head;
 use super::index::{BlockEntry, Growing, Index, List};
@@ -243,7 +243,12 @@ impl Segment {
         Ok((event.publication == publication).then_some(event.sequence))
     }
 
-    fn event<'b>(&self, hit: &Hit, buffer: &'b mut Buffer) -> Result<EventRef<'b>, Fault> {
+    /// One event.
+    pub(super) fn event<'b>(
+        &self,
+        hit: &Hit,
+        buffer: &'b mut Buffer,
+    ) -> Result<EventRef<'b>, Fault> {
         self.load(hit, buffer)?
             .event(hit.index)
             .ok_or(Fault::Damaged)
@@ -268,21 +273,30 @@ impl Segment {
         visit: Visit<'_>,
         holes: &mut Vec<Hole>,
     ) -> Result<ControlFlow<()>, Fault> {
+        if !self.knows(filter) {
+            return Ok(ControlFlow::Continue(()));
+        }
         let mut pages = PageCache::default();
-        let (lists, ordinals) = match &self.body {
-            Body::Open { index, .. } => {
-                let index = index.read();
-                (
-                    index.lists(filter, target, &mut pages)?,
-                    index.ordinals(reach),
-                )
-            }
-            Body::Sealed(sealed) => (
-                sealed.lists(filter, target, &mut pages)?,
-                sealed.ordinals(reach),
-            ),
-        };
-        self.walk_lists(lists, ordinals, reverse, pages, visit, holes)
+        let (lists, ordinals) = self.look_up(|index| {
+            let lists = index.lists(filter, target, &mut pages);
+            (lists, index.ordinals(reach))
+        });
+        let runs = lists?.into_iter().map(Run::from).collect();
+        self.walk_runs(runs, ordinals, reverse, pages, visit, holes)
+    }
+
+    /// Whether the filter was configured when the segment grew. If not, what others kept of its
+    /// topics is none of its history.
+    pub(super) fn knows(&self, filter: FilterId) -> bool {
+        self.head.filters.iter().any(|known| known.id == filter)
+    }
+
+    /// Looks something up in the index, which is locked meanwhile.
+    pub(super) fn look_up<T>(&self, look: impl FnOnce(&dyn Index) -> T) -> T {
+        match &self.body {
+            Body::Open { index, .. } => look(&*index.read()),
+            Body::Sealed(sealed) => look(&**sealed),
+        }
     }
 
     /// Visits all events in order.
@@ -297,8 +311,8 @@ impl Segment {
             count: 0,
         };
         let ordinals = (0, all.dense);
-        self.walk_lists(
-            vec![all],
+        self.walk_runs(
+            vec![Run::from(all)],
             ordinals,
             false,
             PageCache::default(),
@@ -307,24 +321,22 @@ impl Segment {
         )
     }
 
-    fn walk_lists(
+    /// Visits the events of some runs with ordinals within `ordinals` in order.
+    pub(super) fn walk_runs(
         &self,
-        lists: Vec<List>,
+        runs: Vec<Run>,
         ordinals: (u32, u32),
         reverse: bool,
         pages: PageCache,
         visit: Visit<'_>,
         holes: &mut Vec<Hole>,
     ) -> Result<ControlFlow<()>, Fault> {
-        let mut cursor = Cursor::new(lists, ordinals, reverse, pages);
+        let mut cursor = Cursor::new(runs, ordinals, reverse, pages);
         let mut hits: Vec<Hit> = Vec::new();
         let mut buffer = Buffer::default();
         loop {
             hits.clear();
-            match &self.body {
-                Body::Open { index, .. } => cursor.fill(&*index.read(), &mut hits)?,
-                Body::Sealed(sealed) => cursor.fill(&**sealed, &mut hits)?,
-            }
+            self.look_up(|index| cursor.fill(index, &mut hits))?;
             if hits.is_empty() {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -363,7 +375,7 @@ impl Segment {
     }
 
     /// The block of a hit, read into `buffer` unless it is there already.
-    fn load<'b>(&self, hit: &Hit, buffer: &'b mut Buffer) -> Result<Block<'b>, Fault> {
+    pub(super) fn load<'b>(&self, hit: &Hit, buffer: &'b mut Buffer) -> Result<Block<'b>, Fault> {
         if buffer.first != Some(hit.first) {
             buffer.first = None;
             let checked = match &self.body {
@@ -401,7 +413,7 @@ impl Segment {
     }
 }
 
-fn hit_at(index: &impl Index, ordinal: u32) -> Option<Hit> {
+pub(super) fn hit_at(index: &dyn Index, ordinal: u32) -> Option<Hit> {
     index
         .block_of(ordinal)
         .map(|entry| Hit::new(entry, ordinal))

@@ -148,6 +148,10 @@ fn a_history_reads_the_same_before_and_after_it_is_sealed() {
                 limit: 333,
                 ..desk.all("com.1", Prefix)
             },
+            Query {
+                last_per_topic: Some(30),
+                ..desk.all("com.", Prefix)
+            },
         ];
         queries.map(|query| desk.ask(&query))
     };

@@ -166,9 +166,11 @@ impl Writer {
                     time,
                     publication,
                     ref topic,
+                    ref receivers,
                     ..
                 } = **event;
-                index.add(key, topic, sequence, time, publication);
+                let restricted = receivers.is_some();
+                index.add(key, topic, sequence, time, publication, restricted);
             }
         }
         written

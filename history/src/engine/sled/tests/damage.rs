@@ -470,3 +470,48 @@ fn a_publication_that_looks_like_a_block_is_none() {
     let store = open_damaged(folder.path());
     assert_eq!(sequences(&store, "com."), [1]);
 }
+
+/// The pages of the index are the last of a sealed file before its summary.
+#[test]
+fn topics_are_read_without_an_index_and_nothing_is_shown_twice() {
+    let sound = Sound::new();
+    let ask = |store: Sled, newest: Option<u64>, reverse: bool| {
+        let desk = Desk {
+            first: Sequence::new(1),
+            ..Desk::at(Arc::new(store))
+        };
+        let mut found = desk.ask(&Query {
+            last_per_topic: newest,
+            reverse,
+            ..desk.all("com.", Wildcard)
+        });
+        if reverse {
+            found.reverse();
+        }
+        found
+    };
+    for page in 1..=8 {
+        for (number, (name, ..)) in sound.sealed.iter().enumerate() {
+            let folder = sound.copy();
+            let path = folder.path().join(name);
+            let mut bytes = fs::read(&path).unwrap();
+            let summary = u64_at(&bytes, bytes.len() - 16).unwrap() as usize;
+            bytes[summary - page * 4_096 + 100] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            // Either way to ask meets the damage first in one of two copies.
+            let again = tempfile::tempdir().unwrap();
+            copy_folder(folder.path(), again.path());
+            let reverse = (page + number) % 2 == 0;
+            let newest = ask(open_damaged(folder.path()), Some(EVENTS / 50 - 5), reverse);
+            assert!(
+                newest.iter().copied().eq(251..=EVENTS),
+                "newest of each topic, page {page} of {name}"
+            );
+            let all = ask(open_damaged(again.path()), None, reverse);
+            assert!(
+                all.iter().copied().eq(1..=EVENTS),
+                "all, page {page} of {name}"
+            );
+        }
+    }
+}
