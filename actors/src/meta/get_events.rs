@@ -54,6 +54,7 @@ pub(super) fn question(
         time: bounds(args, "time", time)?,
         publication: bounds(args, "publication", publication)?,
         sequence: bounds(args, "sequence", sequence)?,
+        last_per_topic: last_per_topic(args)?,
         reverse: if by_spec { reverse(args)? } else { true },
         // One more than a capped page shows tells whether there would have been others.
         limit: if limit > page { page + 1 } else { limit },
@@ -121,6 +122,18 @@ fn limit(args: &mut Arguments, by_spec: bool) -> Result<u64, Failure> {
                 .ok_or_else(|| args.invalid("limit", &format!("is {limit}, expected 1 or more"))),
             None => Err(args.wrong("limit", &value, "an integer from 1")),
         },
+    }
+}
+
+fn last_per_topic(args: &mut Arguments) -> Result<Option<u64>, Failure> {
+    let name = "last_per_topic";
+    let Some(value) = args.keyword(name) else {
+        return Ok(None);
+    };
+    match value.as_i64() {
+        Some(number @ 1..) => Ok(Some(number.unsigned_abs())),
+        Some(number) => Err(args.invalid(name, &format!("is {number}, expected 1 or more"))),
+        None => Err(args.wrong(name, &value, "an integer from 1")),
     }
 }
 

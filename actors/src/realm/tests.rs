@@ -5,6 +5,7 @@ mod client; // one session
 mod broker; // publish and subscribe
 mod dealer; // calls
 mod history; // get_events
+mod state; // the newest of every topic
 mod store; // one that stalls or fails
 mod held; // publishers that wait for it
 mod meta; // the meta API
