@@ -22,7 +22,7 @@ mod contract; //     what every engine must do, as checks
 pub use error::{AppendError, OpenError, Position, QueryError, StoreError};
 pub use event::{Event, EventRef, Identity, IdentityRef, PayloadRef, Sequence, Timestamp};
 pub use filter::{ConfiguredFilter, Filter, FilterId, StoredTopic};
-pub use query::{Bounds, End, PageEnd, Query, Scope, Viewer};
+pub use query::{Bounds, End, PageEnd, Query, Resume, Scope, Viewer};
 pub use receivers::{Receivers, ReceiversRef, ViewerRef};
 pub use store::{
     Appended, Engine, EventStore, Incarnation, Lost, MEMORY_MAXSIZE, MIN_SLED_MAXSIZE, Opened,

@@ -17,7 +17,7 @@ pub(crate) use self::newest::Newest;
 use crate::error::{QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::FilterId;
-use crate::query::{End, PageEnd, Query, Scope, Viewer};
+use crate::query::{End, PageEnd, Query, Resume, Scope, Viewer};
 use crate::store::Span;
 
 /// A run of the realm's order; all ends inclusive. An event is in it if its sequence and its
@@ -155,28 +155,30 @@ pub(crate) fn read(
 ) -> Result<PageEnd, QueryError> {
     let scope = &query.scope;
     let history = History::new(committed, scope, &query.viewer, pending)?;
-    let nothing = PageEnd {
-        end: End::Exhausted,
-        next: None,
-        last: None,
-        scanned: 0,
-        newest: history.newest_accepted(),
-    };
-    let range = history.reach(query)?;
+    let mut range = history.reach(query)?;
     let target = match &query.topic {
         Some(topic) if matches(&scope.uri, scope.match_policy, topic) => Target::Topic(topic),
-        Some(_) => return Ok(nothing),
+        Some(_) => return Ok(NOTHING),
         None => history.target,
     };
+    if query.last_per_topic.is_some() {
+        // The state of this moment, also on later pages.
+        range.end_at(history.newest_accepted());
+    }
     let mut reach = range;
     match query.resume {
-        Some(resume) if query.reverse => reach.end_at(resume),
-        Some(resume) => reach.begin_at(resume),
+        Some(resume) if query.reverse => reach.end_at(resume.next),
+        Some(resume) => reach.begin_at(resume.next),
         None => {}
     }
     if reach.is_empty() {
-        return Ok(nothing);
+        return Ok(NOTHING);
     }
+    let resume = |next| Resume {
+        next,
+        first: range.first,
+        last: range.last,
+    };
     if query.limit == 0 {
         let next = if query.reverse {
             reach.last
@@ -186,7 +188,8 @@ pub(crate) fn read(
         return Ok(PageEnd {
             end: End::Limit,
             next: Some(next),
-            ..nothing
+            resume: Some(resume(next)),
+            ..NOTHING
         });
     }
     let mut page = Page {
@@ -215,10 +218,18 @@ pub(crate) fn read(
         end,
         next,
         last: page.last,
+        resume: next.map(resume),
         scanned: page.scanned,
-        ..nothing
     })
 }
+
+const NOTHING: PageEnd = PageEnd {
+    end: End::Exhausted,
+    next: None,
+    last: None,
+    resume: None,
+    scanned: 0,
+};
 
 /// The newest event before a sequence; see [`crate::EventStore::previous`].
 pub(crate) fn previous(

@@ -30,9 +30,9 @@ pub struct Query {
     pub last_per_topic: Option<u64>,
     /// Read from the newest to the oldest.
     pub reverse: bool,
-    /// Where a later page of the same question begins, inclusive: what was [`PageEnd::next`].
-    /// Changes nothing about which events are asked for, and is no error if it is gone.
-    pub resume: Option<Sequence>,
+    /// For a later page of the same question, what [`PageEnd::resume`] was. Instead of
+    /// `publication` and `sequence`: what was there for the first page may be gone by now.
+    pub resume: Option<Resume>,
     /// The most events to show, counted from the end at which reading starts. 0 shows none.
     pub limit: u64,
     /// The most events to look at, shown or not: what a page may cost where few are visible.
@@ -113,6 +113,18 @@ impl<T> Default for Bounds<T> {
     }
 }
 
+/// Where a question goes on, and what it was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resume {
+    /// Where the next page begins, inclusive, in the question's direction.
+    pub next: Sequence,
+    /// The least sequence that the conditions of the first page allowed.
+    pub first: Sequence,
+    /// The greatest that they allowed; with [`Query::last_per_topic`] at most the newest event of
+    /// that moment, so that all pages are of one state.
+    pub last: Sequence,
+}
+
 /// Where a page ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageEnd {
@@ -124,11 +136,10 @@ pub struct PageEnd {
     /// The last event that was looked at and is done with, shown or not for this viewer; not the
     /// one at [`Self::next`]. In a forward read the one before what the next page looks at.
     pub last: Option<Sequence>,
+    /// How the next page of the same question is asked for; `None` where `next` is.
+    pub resume: Option<Resume>,
     /// Events looked at.
     pub scanned: u64,
-    /// The newest event of the realm, stored or pending, when the page was made: with this as
-    /// `until`, a later page shows the same moment. [`Sequence::ZERO`] without any.
-    pub newest: Sequence,
 }
 
 /// Why a page ended.

@@ -10,6 +10,7 @@ use super::{Open, Reopen};
 use crate::error::QueryError;
 use crate::event::{Event, Timestamp};
 use crate::filter::Filter;
+use crate::query::Query;
 
 /// A filter that keeps events for so many ticks of the desk.
 fn aged(uri: &str, ticks: u64) -> Filter {
@@ -30,6 +31,11 @@ pub(crate) fn what_is_older_than_max_age_is_gone(open: Open<'_>) {
     desk.store.at(desk.time);
     assert_eq!(desk.ask(&all), (10..=20).collect::<Vec<_>>());
     assert_eq!(desk.ask(&desk.all("com.0", Exact)), [11, 13, 15, 17, 19]);
+    let state = Query {
+        last_per_topic: Some(100),
+        ..all.clone()
+    };
+    assert_eq!(desk.ask(&state), (10..=20).collect::<Vec<_>>());
     desk.store.at(later(&desk, 8));
     assert_eq!(desk.ask(&all), [18, 19, 20]);
     // The clock went back: what is gone stays gone.

@@ -15,7 +15,7 @@ use super::Open;
 use super::desk::{Desk, anybody, filter, limited};
 use crate::event::{Event, EventRef};
 use crate::filter::Filter;
-use crate::query::{Bounds, Query};
+use crate::query::{Bounds, Query, Resume};
 use crate::receivers::Receivers;
 
 const TOPICS: [&str; 6] = ["a.b.c", "a.b.d", "a.x.c", "a.b", "b.b.c", "ab"];
@@ -41,7 +41,8 @@ struct Question {
     topic: Option<usize>,
     last_per_topic: Option<u64>,
     reverse: bool,
-    resume: Option<u64>,
+    /// Where it goes on, and the sequences that the first page allowed.
+    resume: Option<[u64; 3]>,
     limit: u64,
     time: [Option<u64>; 4],
     publication: [Option<u64>; 4],
@@ -60,7 +61,7 @@ fn question() -> impl Strategy<Value = Question> {
     let parts = (
         (0..PATTERNS.len(), topic, last_per_topic),
         any::<bool>(),
-        prop::option::weighted(0.3, 1..130_u64),
+        prop::option::weighted(0.3, [1..130_u64, 0..60_u64, 40..200_u64]),
         limit,
         bounds(),
         bounds(),
@@ -177,9 +178,11 @@ impl Case {
             topic: question.topic.map(|topic| ByteString::from(TOPICS[topic])),
             last_per_topic: question.last_per_topic,
             reverse: question.reverse,
-            resume: question
-                .resume
-                .map(|number| crate::Sequence::new(first.get() + number - 1)),
+            resume: question.resume.map(|numbers| {
+                let [next, first, last] =
+                    numbers.map(|number| crate::Sequence::new(first.get() + number - 1));
+                Resume { next, first, last }
+            }),
             limit: question.limit,
             time: all(question.time, |number| {
                 let begin = self.desk.store.opened().last_time.nanos();
@@ -238,7 +241,7 @@ impl Case {
             .iter()
             .flatten()
             .any(|number| !visible.contains(number));
-        if gone || unknown {
+        if question.resume.is_none() && (gone || unknown) {
             return None;
         }
         let inside = |number: u64, [from, after, before, until]: [Option<u64>; 4]| {
@@ -250,9 +253,15 @@ impl Case {
         let mut found: Vec<u64> = visible
             .into_iter()
             .filter(|number| {
-                inside(*number, question.time)
-                    && inside(*number, question.publication)
-                    && inside(*number, question.sequence)
+                let allowed = match question.resume {
+                    Some([_, first, last]) => {
+                        inside(*number, [Some(first), None, None, Some(last)])
+                    }
+                    None => {
+                        inside(*number, question.publication) && inside(*number, question.sequence)
+                    }
+                };
+                allowed && inside(*number, question.time)
             })
             .filter(|number| {
                 let topic = question.topic.map(|topic| TOPICS[topic]);
@@ -264,8 +273,8 @@ impl Case {
             found = self.newest(found, each);
         }
         found.retain(|number| match question.resume {
-            Some(resume) if question.reverse => *number <= resume,
-            Some(resume) => *number >= resume,
+            Some([next, ..]) if question.reverse => *number <= next,
+            Some([next, ..]) => *number >= next,
             None => true,
         });
         if question.reverse {

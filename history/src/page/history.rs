@@ -10,7 +10,7 @@ use rewamp_wamp::uri::MatchPolicy;
 use super::{Committed, Newest, Reach, Target, Visit};
 use crate::error::{Position, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
-use crate::query::{Query, Scope, Viewer};
+use crate::query::{Bounds, Query, Resume, Scope, Viewer};
 use crate::store::Span;
 
 /// Events looked at to find the end of a history that its viewer can see. An end that lies
@@ -93,21 +93,17 @@ impl<'a, C: Committed> History<'a, C> {
 
     /// The conditions of a query as one run of the order.
     pub(super) fn reach(&self, query: &Query) -> Result<Reach, QueryError> {
-        let mut reach = Reach::ALL;
+        let mut reach = times(&query.time);
+        if let Some(Resume { first, last, .. }) = query.resume {
+            reach.begin_at(first);
+            reach.end_at(last);
+            return Ok(reach);
+        }
         let Query {
-            time,
             sequence,
             publication,
             ..
         } = query;
-        let from = [time.from, time.after.map(Timestamp::next)];
-        let until = [time.until, time.before.map(Timestamp::previous)];
-        reach.start = from.into_iter().flatten().fold(reach.start, Timestamp::max);
-        reach.end = until.into_iter().flatten().fold(reach.end, Timestamp::min);
-        if time.before == Some(Timestamp::ZERO) || time.after == Some(Timestamp::MAX) {
-            reach.first = Sequence::MAX;
-            reach.last = Sequence::ZERO;
-        }
         for from in [sequence.from, sequence.after.map(Sequence::next)]
             .into_iter()
             .flatten()
@@ -297,6 +293,7 @@ impl<'a, C: Committed> History<'a, C> {
         visit: Visit<'_>,
     ) -> Result<(), StoreError> {
         let mut pending = Vec::new();
+        newest.range.start = newest.range.start.max(self.oldest);
         let (target, range) = (newest.target, newest.range);
         for event in self.uncommitted().rev() {
             let wanted = self.is_asked_for(event, target, &range)
@@ -377,4 +374,18 @@ impl<'a, C: Committed> History<'a, C> {
             && topic.filters().contains(&self.scope.filter)
             && target.holds(topic.name())
     }
+}
+
+/// Conditions on the time as a run of the order.
+fn times(time: &Bounds<Timestamp>) -> Reach {
+    let mut reach = Reach::ALL;
+    let from = [time.from, time.after.map(Timestamp::next)];
+    let until = [time.until, time.before.map(Timestamp::previous)];
+    reach.start = from.into_iter().flatten().fold(reach.start, Timestamp::max);
+    reach.end = until.into_iter().flatten().fold(reach.end, Timestamp::min);
+    if time.before == Some(Timestamp::ZERO) || time.after == Some(Timestamp::MAX) {
+        reach.first = Sequence::MAX;
+        reach.last = Sequence::ZERO;
+    }
+    reach
 }

@@ -19,7 +19,7 @@ use super::block::Block;
 use super::cursor::{Cursor, Hit, Run};
 use super::disk::DiskError;
 use super::head::Head;
-use super::index::{BlockEntry, Growing, Index, List};
+use super::index::{BlockEntry, Growing, Index, List, RESTRICTED};
 use super::pages::PageCache;
 use super::piece;
 use super::sealed::Sealed;
@@ -197,7 +197,10 @@ impl Segment {
             Body::Open { index, .. } => {
                 let index = index.read();
                 let lists = index.filter_lists().into_iter();
-                lists.map(|(filter, last, ..)| (filter, last)).collect()
+                lists
+                    .map(|(filter, last, ..)| (filter, last))
+                    .filter(|(filter, _)| *filter != RESTRICTED)
+                    .collect()
             }
             Body::Sealed(sealed) => sealed.filters().collect(),
         }
