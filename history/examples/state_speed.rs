@@ -110,11 +110,7 @@ fn fill(folder: &Path, events: u64, topics: u64) -> Outcome<Arc<dyn EventStore>>
         maxsize: MAXSIZE,
         sync: true,
         limit: None,
-        filters: vec![Filter {
-            uri: "com.".into(),
-            match_policy: MatchPolicy::Prefix,
-            limit: None,
-        }],
+        filters: vec![Filter::new("com.", MatchPolicy::Prefix)],
         memory_begin: Sequence::new(1),
     })?;
     store.reserve(Sequence::new(events + 1))?;
