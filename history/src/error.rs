@@ -46,6 +46,12 @@ pub enum OpenError {
         /// The newest version that can be read.
         supported: u8,
     },
+    /// The folder holds another store than the one that it held when the node began with it.
+    #[error("the store `{path}` was replaced while it was in use")]
+    Replaced {
+        /// The folder of the store.
+        path: PathBuf,
+    },
     /// `maxsize` is too small for the engine to work with.
     #[error("maxsize {maxsize}: at least {least} bytes are needed")]
     TooSmall {
@@ -63,6 +69,35 @@ pub enum OpenError {
     /// The system has no randomness for the secrets of a new store.
     #[error("no random bytes from the system: {0}")]
     Random(String),
+}
+
+/// A store that is opened when it is asked: what it was asked cannot be done now.
+impl From<OpenError> for StoreError {
+    fn from(error: OpenError) -> Self {
+        let reason = error.to_string();
+        match error {
+            OpenError::Io { what, path, source } => Self::Io {
+                what,
+                path,
+                kind: source.kind(),
+                reason: source.to_string(),
+            },
+            OpenError::InUse { path }
+            | OpenError::OtherRealm { path, .. }
+            | OpenError::NewerVersion { path, .. }
+            | OpenError::NoStore { path }
+            | OpenError::Replaced { path } => Self::Engine {
+                what: "cannot open",
+                path,
+                reason,
+            },
+            OpenError::TooSmall { .. } | OpenError::Random(_) => Self::Engine {
+                what: "cannot open",
+                path: PathBuf::new(),
+                reason,
+            },
+        }
+    }
 }
 
 /// Why a store cannot do its work now. The caller routes on and tries again with what comes next.

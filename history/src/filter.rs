@@ -226,6 +226,11 @@ impl FilterTable {
         found
     }
 
+    /// Forgets which topics were asked for: cost, not history.
+    pub(crate) fn forget_topics(&self) {
+        *self.topics.write() = Generations::default();
+    }
+
     /// The same for a topic that is stored already: where what it was stored under is lost with
     /// a damaged file, it is found by its name still.
     pub(crate) fn topic_or_bare(&self, topic: &str) -> Arc<StoredTopic> {

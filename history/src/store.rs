@@ -49,6 +49,12 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// [remembered](Self::remember_pattern).
     fn find_subscription(&self, id: SubscriptionId) -> Option<(ByteString, MatchPolicy)>;
 
+    /// The same as far as it can be told without waiting for the disk: `None` may mean that only
+    /// the disk knows.
+    fn find_remembered(&self, id: SubscriptionId) -> Option<(ByteString, MatchPolicy)> {
+        self.find_subscription(id)
+    }
+
     /// Keeps a covered subscription findable by its ID; durable with the next append. The 4,096
     /// most recent are kept. Cheap: waits for no disk.
     fn remember_pattern(&self, uri: &str, match_policy: MatchPolicy);
@@ -102,8 +108,8 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// Tells the store what time it is: it has no clock of its own. From then on no answer shows
     /// what is older than a filter's `max_age`. To be told before a turn of questions and every
     /// [`tell_time_every`](Self::tell_time_every), so that space is given back where nothing is
-    /// asked and nothing comes in. Waits for no disk, but in memory drops at
-    /// once what is too old. A time before the last one told changes nothing.
+    /// asked and nothing comes in. Off the event loop: in memory it drops at once what is too old,
+    /// and a store at rest is opened where something is. A time before the last one told changes nothing.
     fn at(&self, now: Timestamp);
 
     /// How often [`at`](Self::at) wants to be called: a tenth of the shortest `max_age`, at least
@@ -116,6 +122,11 @@ pub trait EventStore: Send + Sync + fmt::Debug {
 
     /// What has been lost or set aside, since ever; see [`Lost`].
     fn lost(&self) -> Vec<Lost>;
+
+    /// Damaged parts that were set aside since the realm began.
+    fn set_aside(&self) -> u64 {
+        self.opened().set_aside.len() as u64
+    }
 
     /// Ends the work cleanly: what was appended is on disk, and the next start skips no
     /// sequences: `next` is the next that the realm would have given out. Appending afterwards

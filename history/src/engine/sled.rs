@@ -5,6 +5,7 @@
 
 mod fields; //   little-endian fields, and the envelope around small files
 mod disk; //     the file operations
+mod lock; //     nobody else writes here
 mod head; //     who a store is, and how a segment begins
 mod catalog; //  the `store` file: filters, floors, losses
 mod mark; //     the `mark` file: how far sequences are given out
@@ -29,9 +30,14 @@ mod newest; //   the newest of every topic, in a segment
 mod moment; //   read
 mod recover; //  open
 mod revive; //   one segment from what is left of its files
+mod begin; //    a life of it begins
+mod glance; //   what can be said without opening
+mod on_demand; // open while it is used
+
+pub(crate) use on_demand::OnDemand;
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,24 +47,25 @@ use parking_lot::Mutex;
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::MatchPolicy;
 
-use self::catalog::{Catalog, Known};
+use self::begin::{note_holes, opened, reserve_first, take_over};
 use self::disk::Disk;
-use self::head::Head;
+use self::head::{Head, Origin};
 use self::keeper::Keeper;
-use self::mark::Marked;
+use self::lock::FolderLock;
+use self::mark::{Marked, Rest};
 use self::moment::Moment;
 use self::patterns::Patterns;
 use self::recover::{Recovered, recover};
-use self::segment::{Segment, store_error};
-use self::shared::{Shared, Sizes};
+use self::segment::store_error;
+use self::shared::{Keeping, Shared, Sizes};
 use self::writer::Writer;
 use crate::error::{AppendError, OpenError, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
-use crate::filter::{ConfiguredFilter, Filter, FilterId, StoredTopic};
+use crate::filter::{ConfiguredFilter, Filter, FilterId, FilterTable, StoredTopic};
 use crate::page;
 use crate::query::{PageEnd, Query, Scope, Viewer};
 use crate::store::{
-    Appended, EventStore, Lost, MIN_SLED_MAXSIZE, Opened, RESERVATION, Span, StoreConfig, Usage,
+    Appended, EventStore, Lost, MIN_SLED_MAXSIZE, Opened, Span, StoreConfig, Usage,
 };
 
 /// The sled engine.
@@ -68,22 +75,47 @@ pub(crate) struct Sled {
     shared: Arc<Shared>,
     writer: Mutex<Writer>,
     keeper: Mutex<Option<JoinHandle<()>>>,
-    /// The lock on the folder goes with the store. One that is only read holds none: whoever
-    /// comes to write is not kept from it, and what he removes stays readable while it is open.
-    _lock: Option<std::fs::File>,
+    /// The lock on the folder goes with the last who uses the store. One that is only read holds
+    /// none: whoever comes to write is not kept from it, and what he removes stays readable while
+    /// it is open.
+    _lock: Option<Arc<FolderLock>>,
+}
+
+/// Where a store is and what it may do there: the same each time it is opened by this process.
+#[derive(Debug, Clone)]
+struct Site {
+    disk: Disk,
+    sizes: Sizes,
+    path: PathBuf,
+    sync: bool,
+    /// None where the folder of a store that is only read has no such file.
+    lock: Option<Arc<FolderLock>>,
+}
+
+impl Site {
+    /// Creates the folder where missing, unless it is only read, and locks it.
+    fn take(disk: Disk, sizes: Sizes, path: &Path, sync: bool) -> Result<Self, OpenError> {
+        let lock = if disk.is_readonly() {
+            FolderLock::to_read(path)?
+        } else {
+            disk.create_folder(path)?;
+            Some(FolderLock::to_write(&disk, path)?)
+        };
+        Ok(Self {
+            disk,
+            sizes,
+            path: path.to_owned(),
+            sync,
+            lock: lock.map(Arc::new),
+        })
+    }
 }
 
 impl Sled {
     /// Opens or begins the store in a folder.
     pub(crate) fn open(path: &Path, config: StoreConfig) -> Result<Self, OpenError> {
-        if config.maxsize < MIN_SLED_MAXSIZE {
-            let maxsize = config.maxsize;
-            return Err(OpenError::TooSmall {
-                maxsize,
-                least: MIN_SLED_MAXSIZE,
-            });
-        }
-        Self::open_on(Disk::default(), Sizes::of(config.maxsize), path, config)
+        let sizes = sizes(&config)?;
+        Self::open_on(Disk::default(), sizes, path, config)
     }
 
     /// Opens the store in a folder to read it, without changing a byte of it. sled has no part in
@@ -98,38 +130,92 @@ impl Sled {
         path: &Path,
         config: StoreConfig,
     ) -> Result<Self, OpenError> {
-        let mut found = recover(&disk, path, &config.realm)?;
-        let filters = take_over(&mut found, &disk, path, &config)?;
-        let reserved = match disk.is_readonly() {
+        let site = Site::take(disk, sizes, path, config.sync)?;
+        let mut found = recover(&site.disk, path, &config.realm)?;
+        let filters = take_over(&mut found, &site.disk, path, &config)?;
+        Self::begin(&site, found, &Arc::new(FilterTable::new(filters)))
+    }
+
+    /// Opens a store of this process that was at rest: nothing about it is new. With `write`,
+    /// the first segment is prepared at once.
+    fn reopen(
+        site: &Site,
+        origin: &Origin,
+        filters: &Arc<FilterTable>,
+        write: bool,
+    ) -> Result<Self, OpenError> {
+        let mut found = recover(&site.disk, &site.path, &origin.realm)?;
+        if found.catalog.origin != *origin {
+            return Err(OpenError::Replaced {
+                path: site.path.clone(),
+            });
+        }
+        found.catalog.told = found.catalog.told.max(found.last_time);
+        let before = found.catalog.clone();
+        note_holes(&mut found);
+        if found.catalog != before {
+            found.catalog.write(&site.disk, &site.path)?;
+        }
+        let reserved = found.mark.now().reserved;
+        Self::run(site, found, filters, reserved, write)
+    }
+
+    /// Lets a life of the store begin: the first sequences are reserved, and the first segment
+    /// is prepared.
+    fn begin(
+        site: &Site,
+        mut found: Recovered,
+        filters: &Arc<FilterTable>,
+    ) -> Result<Self, OpenError> {
+        let reserved = match site.disk.is_readonly() {
             true => found.next_sequence,
             false => reserve_first(&mut found)?,
         };
-        let opened = opened(&mut found, reserved, &disk, path);
+        Self::run(site, found, filters, reserved, true)
+    }
+
+    /// Sets what was found going; with `write`, the first segment is prepared at once.
+    fn run(
+        site: &Site,
+        mut found: Recovered,
+        filters: &Arc<FilterTable>,
+        reserved: Sequence,
+        write: bool,
+    ) -> Result<Self, OpenError> {
+        let Site { disk, path, .. } = site;
+        let opened = opened(&mut found, reserved, disk, path);
         let Recovered {
             catalog,
             mark,
             segments,
             ..
         } = found;
-        let patterns = Patterns::open(&disk, path, &catalog.origin.key)?;
+        let patterns = Patterns::open(disk, path, &catalog.origin.key)?;
         let newest = segments.iter().rev().find_map(|segment| segment.last());
         let newest = newest.map_or(Sequence::ZERO, |(newest, _)| newest);
         let writer = Writer::new(newest.max(mark.now().acknowledged), found.last_time);
         let head = Head {
             origin: catalog.origin.clone(),
-            filters: bare(&filters),
+            filters: bare(filters.configured()),
+        };
+        let unsealed = segments.iter().any(|segment| segment.sealed().is_none());
+        let keeping = Keeping {
+            work: write || unsealed,
+            wants_next: write,
+            ..Keeping::default()
         };
         let shared = Arc::new(Shared::new(
-            disk,
-            path.to_owned(),
-            sizes,
-            config.sync,
+            disk.clone(),
+            path.clone(),
+            site.sizes,
+            site.sync,
             head,
-            filters,
+            Arc::clone(filters),
             catalog,
             mark,
             patterns,
             segments,
+            keeping,
         ));
         let readonly = shared.disk.is_readonly();
         let keeper = match readonly {
@@ -141,15 +227,67 @@ impl Sled {
             shared,
             writer: Mutex::new(writer),
             keeper: Mutex::new(keeper),
-            _lock: found.lock.filter(|_| !readonly),
+            _lock: site.lock.clone().filter(|_| !readonly),
         })
     }
 
-    fn stop_keeper(&self) {
+    /// Brings the store to where nothing is lost or left to do if it is never opened again: what
+    /// it holds, if all of that could be sealed. It takes no more events.
+    fn rest(&self) -> Result<Option<Rest>, StoreError> {
+        let shared = &self.shared;
+        let mut writer = self.writer.lock();
+        let flushed = writer.close(shared);
+        self.stop_keeper(true);
+        shared.patterns.save(true)?;
+        flushed?;
+        // What became too old in this life stays so, whatever `max_age` the next one has.
+        if shared.tell_time_every.is_some() {
+            shared.save_catalog();
+        }
+        let segments = shared.segments();
+        if segments.iter().any(|segment| segment.sealed().is_none()) {
+            return Ok(None);
+        }
+        let rest = Rest::of(
+            &shared.catalog.lock(),
+            &segments,
+            shared.disk.size(&shared.folder),
+        );
+        let mut mark = shared.mark.lock();
+        let now = mark.now();
+        mark.rest(now, &rest)?;
+        Ok(Some(rest))
+    }
+
+    /// As [`EventStore::close`]; where little is left to seal, it is sealed, so that the next
+    /// start has nothing to look at.
+    fn close_at_rest(&self, next: Sequence) -> Result<(), StoreError> {
+        let segments = self.shared.segments();
+        let unsealed = segments.iter().filter(|segment| segment.sealed().is_none());
+        let bytes: u64 = unsealed.map(|segment| segment.sealed_bytes()).sum();
+        drop(segments);
+        let rest = match bytes <= SEALED_AT_THE_END {
+            true => self.rest()?,
+            false => None,
+        };
+        let Some(rest) = rest else {
+            return self.close(next);
+        };
+        let mut mark = self.shared.mark.lock();
+        let now = mark.now();
+        let clean = next.max(now.acknowledged.next());
+        Ok(mark.rest(Marked { clean, ..now }, &rest)?)
+    }
+
+    /// Ends the keeper; with `settle`, it seals first what is not sealed.
+    fn stop_keeper(&self, settle: bool) {
         let Some(keeper) = self.keeper.lock().take() else {
             return;
         };
-        self.shared.keeping.lock().closing = true;
+        let mut keeping = self.shared.keeping.lock();
+        keeping.closing = true;
+        keeping.settle = settle;
+        drop(keeping);
         self.shared.changed.notify_all();
         if keeper.join().is_err() {
             log::error!("the keeper of a history panicked");
@@ -174,84 +312,22 @@ fn bare(filters: &[ConfiguredFilter]) -> Vec<ConfiguredFilter> {
     filters.collect()
 }
 
-/// Brings the catalog up to what is configured and what was found missing.
-fn take_over(
-    found: &mut Recovered,
-    disk: &Disk,
-    path: &Path,
-    config: &StoreConfig,
-) -> Result<Vec<ConfiguredFilter>, OpenError> {
-    found.catalog.told = found.catalog.told.max(found.last_time);
-    let before = found.catalog.clone();
-    raise_floors(&mut found.catalog, &found.segments);
-    let filters = config.filters.iter().cloned();
-    let filters = filters.map(|filter| filter.or_limit(config.limit));
-    let filters = found.catalog.configure(filters.collect());
-    for (hole, why) in &found.holes {
-        if found.catalog.note_lost(hole.from, hole.to, why) {
-            log::error!(
-                realm = config.realm.as_str(), from = hole.from.get(), to = hole.to.get();
-                "events may be missing from the history: {why}"
-            );
-        }
-    }
-    let is_new = found.catalog != before || !Catalog::path(path).exists();
-    if is_new && !disk.is_readonly() {
-        found.catalog.write(disk, path)?;
-    }
-    Ok(filters)
-}
+/// Bytes that a clean end seals, at most: a few milliseconds.
+const SEALED_AT_THE_END: u64 = 1 << 20;
 
-/// Reserves the first sequences, and marks the store as in use.
-fn reserve_first(found: &mut Recovered) -> Result<Sequence, OpenError> {
-    let marked = found.mark.now();
-    let end = Sequence::new(found.next_sequence.get().saturating_add(RESERVATION));
-    let reserved = end.max(marked.reserved);
-    let (last_time, clean) = (found.last_time, Sequence::ZERO);
-    found.mark.set(Marked {
-        reserved,
-        last_time,
-        clean,
-        ..marked
-    })?;
-    Ok(reserved)
-}
-
-fn opened(found: &mut Recovered, reserved: Sequence, disk: &Disk, path: &Path) -> Opened {
-    let events = found
-        .segments
-        .iter()
-        .map(|segment| u64::from(segment.events()));
-    Opened {
-        incarnation: found.catalog.origin.incarnation,
-        next_sequence: found.next_sequence,
-        reserved,
-        last_time: found.last_time,
-        events: events.sum(),
-        bytes: disk.size(path),
-        readonly: disk.is_readonly(),
-        recovered: found.recovered,
-        lost: found.catalog.lost.clone(),
-        set_aside: std::mem::take(&mut found.set_aside),
-        path: Some(path.to_owned()),
+/// How large things are in a store of that configuration.
+fn sizes(config: &StoreConfig) -> Result<Sizes, OpenError> {
+    let maxsize = config.maxsize;
+    if maxsize < MIN_SLED_MAXSIZE {
+        let least = MIN_SLED_MAXSIZE;
+        return Err(OpenError::TooSmall { maxsize, least });
     }
-}
-
-/// What the bounds of the last life dropped stays dropped, whatever the bounds are now.
-fn raise_floors(catalog: &mut Catalog, segments: &[Arc<Segment>]) {
-    for Known { id, filter, .. } in catalog.filters.clone() {
-        let limit = floors::limit_floor(segments, id, filter.limit, 0);
-        let age = floors::age_floor(segments, id, filter.oldest_at(catalog.told));
-        // A block that cannot be read costs a bound its memory, nothing else.
-        for floor in [limit, age].into_iter().flatten().flatten() {
-            catalog.raise_floor(id, floor);
-        }
-    }
+    Ok(Sizes::of(maxsize))
 }
 
 impl Drop for Sled {
     fn drop(&mut self) {
-        self.stop_keeper();
+        self.stop_keeper(false);
     }
 }
 
@@ -277,14 +353,7 @@ impl EventStore for Sled {
     }
 
     fn find_subscription(&self, id: SubscriptionId) -> Option<(ByteString, MatchPolicy)> {
-        let key = &self.shared.head.origin.key;
-        let filters = self.filters().iter().map(|configured| &configured.filter);
-        for filter in filters {
-            if key.subscription(&filter.uri, filter.match_policy) == id {
-                return Some((filter.uri.clone(), filter.match_policy));
-            }
-        }
-        if let Some(found) = self.shared.patterns.find(id) {
+        if let Some(found) = self.find_remembered(id) {
             return Some(found);
         }
         for segment in self.shared.segments().iter().rev() {
@@ -297,6 +366,17 @@ impl EventStore for Sled {
             }
         }
         None
+    }
+
+    fn find_remembered(&self, id: SubscriptionId) -> Option<(ByteString, MatchPolicy)> {
+        let key = &self.shared.head.origin.key;
+        let mut filters = self.filters().iter().map(|configured| &configured.filter);
+        let filter =
+            filters.find(|filter| key.subscription(&filter.uri, filter.match_policy) == id);
+        match filter {
+            Some(filter) => Some((filter.uri.clone(), filter.match_policy)),
+            None => self.shared.patterns.find(id),
+        }
     }
 
     fn remember_pattern(&self, uri: &str, match_policy: MatchPolicy) {
@@ -392,7 +472,7 @@ impl EventStore for Sled {
             return Ok(());
         }
         self.writer.lock().close(&self.shared)?;
-        self.stop_keeper();
+        self.stop_keeper(false);
         self.shared.patterns.save(true)?;
         // What became too old in this life stays so, whatever `max_age` the next one has.
         if self.shared.tell_time_every.is_some() {

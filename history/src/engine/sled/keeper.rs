@@ -29,6 +29,9 @@ const RELEASED: Duration = Duration::from_millis(100);
 /// More than a database without events takes.
 const EMPTY_SEGMENT: u64 = 64 << 10;
 
+/// A sealed file of up to this is always sealed anew with what comes after it, in bytes.
+const SMALL: u64 = 64 << 10;
+
 /// The folder of a growing segment.
 pub(super) fn active_path(folder: &Path, generation: u64) -> PathBuf {
     folder.join(format!("{generation:010}.active"))
@@ -87,6 +90,12 @@ impl Keeper {
                 }
             }
             if keeping.closing {
+                let settle = std::mem::take(&mut keeping.settle);
+                drop(keeping);
+                if settle {
+                    let settled = self.guarded(Self::settle);
+                    self.note(settled);
+                }
                 return;
             }
             let work = std::mem::take(&mut keeping.work);
@@ -103,7 +112,7 @@ impl Keeper {
                 self.sync(active.as_ref());
             }
             if work {
-                let worked = self.guarded_work();
+                let worked = self.guarded(Self::work);
                 self.note(worked);
             }
             shared.changed.notify_all();
@@ -140,8 +149,8 @@ impl Keeper {
     }
 
     /// A panic in here must not leave the writer waiting for ever.
-    fn guarded_work(&mut self) -> Result<(), StoreError> {
-        let worked = catch_unwind(AssertUnwindSafe(|| self.work()));
+    fn guarded(&mut self, work: fn(&mut Self) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let worked = catch_unwind(AssertUnwindSafe(|| work(self)));
         worked.unwrap_or_else(|_| {
             Err(StoreError::Engine {
                 what: "cannot keep up",
@@ -161,6 +170,27 @@ impl Keeper {
         self.remove_retired()?;
         self.give_room()?;
         sealed
+    }
+
+    /// Seals all that is not sealed, for a store that goes to rest: nothing grows any more.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let mut keeping = shared.keeping.lock();
+        self.retired.extend(keeping.next.take());
+        keeping.active = None;
+        drop(keeping);
+        shared.measure();
+        while shared
+            .segments()
+            .iter()
+            .any(|segment| segment.sealed().is_none())
+        {
+            self.seal_oldest()?;
+        }
+        self.drop_dead()?;
+        self.remove_retired()?;
+        shared.measure();
+        Ok(())
     }
 
     /// Drops the oldest sealed segments until there is headroom for what grows.
@@ -218,12 +248,14 @@ impl Keeper {
         }
     }
 
-    /// Prepares the next segment if there is none.
+    /// Prepares the next segment if it is wanted and not there.
     fn prepare(&mut self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
-        if shared.keeping.lock().next.is_some() {
+        let keeping = shared.keeping.lock();
+        if keeping.next.is_some() || !keeping.wants_next {
             return Ok(());
         }
+        drop(keeping);
         self.set_aside(EMPTY_SEGMENT)?;
         let generation = self.next_generation;
         let path = active_path(&shared.folder, generation);
@@ -248,12 +280,15 @@ impl Keeper {
             damaged: false,
         };
         self.shared.measure();
-        shared.keeping.lock().next = Some(Arc::new(segment));
+        let mut keeping = shared.keeping.lock();
+        keeping.next = Some(Arc::new(segment));
+        keeping.wants_next = false;
+        drop(keeping);
         shared.changed.notify_all();
         Ok(())
     }
 
-    /// Seals the oldest segment that no longer grows, with the one before it if both are small.
+    /// Seals the oldest segment that no longer grows, with those before it that are small.
     fn seal_oldest(&mut self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         let active = shared.keeping.lock().active.clone();
@@ -275,11 +310,8 @@ impl Keeper {
             drop(segments);
             return self.drop_segment(&segment);
         }
-        let before = at.checked_sub(1).and_then(|before| segments.get(before));
-        let mut sources = vec![Arc::clone(segment)];
-        if let Some(before) = before.filter(|before| self.joins(before, segment)) {
-            sources.insert(0, Arc::clone(before));
-        }
+        let before = segments.get(..at).unwrap_or_default();
+        let mut sources = self.with_small_ones_before(before, segment);
         self.set_aside(sources.iter().map(|source| source.sealed_bytes()).sum())?;
         let sealed = match self.seal(&sources) {
             // sled does not answer any more, or its memory and its file disagree: the file has
@@ -320,15 +352,30 @@ impl Keeper {
         Ok(sealed)
     }
 
-    /// Whether a sealed segment and the one after it make a small one together: many short lives
-    /// must not leave many small files.
-    fn joins(&self, before: &Segment, segment: &Segment) -> bool {
-        let Some(sealed) = before.sealed() else {
-            return false;
-        };
-        before.head == segment.head
-            && !before.damaged
-            && sealed.size() + segment.sealed_bytes() <= self.shared.sizes.segment / 4
+    /// A segment and the sealed ones before it that are to make one file with it: many short
+    /// lives must not leave many small files. One that is more than twice as large as what comes
+    /// after it waits until more has come, so that no event is written again more often than its
+    /// file doubles.
+    fn with_small_ones_before(
+        &self,
+        before: &[Arc<Segment>],
+        segment: &Arc<Segment>,
+    ) -> Vec<Arc<Segment>> {
+        let mut sources = vec![Arc::clone(segment)];
+        let mut size = segment.sealed_bytes();
+        for before in before.iter().rev() {
+            let Some(sealed) = before.sealed() else { break };
+            let joins = before.head == segment.head
+                && !before.damaged
+                && sealed.size() <= (2 * size).max(SMALL)
+                && sealed.size() + size <= self.shared.sizes.segment / 4;
+            if !joins {
+                break;
+            }
+            size += sealed.size();
+            sources.insert(0, Arc::clone(before));
+        }
+        sources
     }
 
     /// Removes sealed databases that nobody reads any more.

@@ -1,13 +1,17 @@
 //! The `mark` of a store: how far sequences are given out, and up to where events were
 //! acknowledged. Two slots written in turn, each whole in its own sector, so that one is sound
-//! whatever happens to the other. Knows no events.
+//! whatever happens to the other; behind them, what the store holds while it is at rest.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::catalog::{Catalog, Known};
 use super::disk::{Disk, Done};
 use super::fields::{put_u32, put_u64, take_u32, take_u64};
+use super::segment::Segment;
 use crate::event::{Sequence, Timestamp};
+use crate::filter::FilterId;
 
 /// What a mark says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,6 +26,61 @@ pub(super) struct Marked {
     pub(super) clean: Sequence,
 }
 
+/// What a store at rest holds: all its events are sealed, so who knows this needs to look at no
+/// segment. Counts only beside the slot that it was written with: whatever is written to the
+/// mark later ends the rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Rest {
+    pub(super) events: u64,
+    /// Bytes of the folder.
+    pub(super) bytes: u64,
+    pub(super) segments: u64,
+    /// When the first segment has nothing left that is not too old.
+    pub(super) expires: Timestamp,
+    /// Events of each filter, whatever its limit.
+    pub(super) filters: Vec<(FilterId, u64)>,
+}
+
+impl Rest {
+    /// What these segments hold, of `bytes`.
+    pub(super) fn of(catalog: &Catalog, segments: &[Arc<Segment>], bytes: u64) -> Self {
+        let count = |segment: &Arc<Segment>| u64::from(segment.events());
+        let of_filter = |known: &Known| {
+            let count = |segment: &Arc<Segment>| u64::from(segment.filter(known.id).0);
+            (known.id, segments.iter().map(count).sum())
+        };
+        Self {
+            events: segments.iter().map(count).sum(),
+            bytes,
+            segments: segments.len() as u64,
+            expires: segments
+                .iter()
+                .map(|segment| expires(catalog, segment))
+                .min()
+                .unwrap_or(NEVER),
+            filters: catalog.filters.iter().map(of_filter).collect(),
+        }
+    }
+}
+
+const NEVER: Timestamp = Timestamp::from_nanos(u64::MAX);
+
+/// When no filter keeps anything of a segment any more, by age alone; not before.
+fn expires(catalog: &Catalog, segment: &Arc<Segment>) -> Timestamp {
+    let newest = segment.last().map_or(0, |(_, time)| time.nanos());
+    let filters = segment.filters().into_iter();
+    let ages = filters.map(|(filter, _)| {
+        let age = catalog.known(filter)?.filter.max_age?;
+        u64::try_from(age.as_nanos()).ok()
+    });
+    // One without an age keeps it for good.
+    let longest = ages.collect::<Option<Vec<u64>>>();
+    let longest = longest.and_then(|ages| ages.into_iter().max());
+    longest.map_or(NEVER, |age| {
+        Timestamp::from_nanos(newest.saturating_add(age))
+    })
+}
+
 /// The open file.
 #[derive(Debug)]
 pub(super) struct Mark {
@@ -31,6 +90,10 @@ pub(super) struct Mark {
     file: Option<File>,
     generation: u64,
     now: Marked,
+    /// Whether anything but a rest was written since it was opened.
+    in_use: bool,
+    /// What it said when it was opened, or says.
+    resting: Option<Rest>,
 }
 
 /// Magic, generation, four numbers, CRC-32 of what is before it.
@@ -38,21 +101,18 @@ const SLOT: usize = 8 + 8 + 4 * 8 + 4;
 const MAGIC: [u8; 8] = *b"RWMPMARK";
 /// Slots are a sector apart.
 const APART: u64 = 512;
+/// Where the rest is: behind the slots. Magic, generation of its slot, four numbers, `u32` n,
+/// n × (`u32` filter, `u64` events), CRC-32 of what is before it.
+const REST: u64 = 2 * APART;
+const REST_MAGIC: [u8; 8] = *b"RWMPREST";
 
 impl Mark {
     /// Opens the mark in `folder`; the answer is `None` where it is missing or damaged.
     pub(super) fn open(disk: &Disk, folder: &Path) -> Done<(Self, Option<Marked>)> {
         let path = folder.join("mark");
         let bytes = disk.read(&path)?.unwrap_or_default();
-        let slots = [
-            bytes.get(..SLOT),
-            bytes.get(APART as usize..APART as usize + SLOT),
-        ];
-        let newest = slots
-            .into_iter()
-            .flatten()
-            .filter_map(decode)
-            .max_by_key(|(number, _)| *number);
+        let newest = newest_slot(&bytes);
+        let resting = rest_of(&bytes, newest);
         let file = match disk.is_readonly() {
             true => None,
             false => Some(disk.open_or_create(&path)?),
@@ -64,12 +124,64 @@ impl Mark {
             file,
             generation,
             now,
+            in_use: false,
+            resting,
         };
         Ok((mark, newest.map(|(_, marked)| marked)))
     }
 
+    /// What the mark in `folder` says if the store is at rest. Creates nothing.
+    pub(super) fn at_rest(disk: &Disk, folder: &Path) -> Done<Option<(Marked, Rest)>> {
+        let bytes = disk.read(&folder.join("mark"))?.unwrap_or_default();
+        let newest = newest_slot(&bytes);
+        Ok(newest
+            .map(|(_, marked)| marked)
+            .zip(rest_of(&bytes, newest)))
+    }
+
     pub(super) fn now(&self) -> Marked {
         self.now
+    }
+
+    /// Notes durably that the store is in use, unless that was done since it was opened: before
+    /// the first event is written.
+    pub(super) fn begin_use(&mut self) -> Done {
+        if self.in_use {
+            return Ok(());
+        }
+        self.set(Marked {
+            clean: Sequence::ZERO,
+            ..self.now
+        })
+    }
+
+    /// Writes durably that the store is at rest, unless that is what it says. Cut short, it is not: the two parts know
+    /// whether they belong together.
+    pub(super) fn rest(&mut self, marked: Marked, rest: &Rest) -> Done {
+        if !self.in_use && marked == self.now && self.resting.as_ref() == Some(rest) {
+            return Ok(());
+        }
+        let mut bytes = Vec::with_capacity(56 + rest.filters.len() * 12);
+        bytes.extend_from_slice(&REST_MAGIC);
+        put_u64(&mut bytes, self.generation + 1);
+        put_u64(&mut bytes, rest.events);
+        put_u64(&mut bytes, rest.bytes);
+        put_u64(&mut bytes, rest.segments);
+        put_u64(&mut bytes, rest.expires.nanos());
+        put_u32(&mut bytes, rest.filters.len() as u32);
+        for (filter, events) in &rest.filters {
+            put_u32(&mut bytes, filter.get());
+            put_u64(&mut bytes, *events);
+        }
+        let crc = crc32fast::hash(&bytes);
+        put_u32(&mut bytes, crc);
+        if let Some(file) = &self.file {
+            self.disk.write_at(&self.path, file, &bytes, REST)?;
+        }
+        self.set(marked)?;
+        self.in_use = false;
+        self.resting = Some(rest.clone());
+        Ok(())
     }
 
     /// Writes durably.
@@ -109,8 +221,51 @@ impl Mark {
             self.disk.write_at(&self.path, file, &slot, at)?;
         }
         self.generation += 1;
+        self.in_use = true;
         Ok(())
     }
+}
+
+fn newest_slot(bytes: &[u8]) -> Option<(u64, Marked)> {
+    let slots = [
+        bytes.get(..SLOT),
+        bytes.get(APART as usize..APART as usize + SLOT),
+    ];
+    let sound = slots.into_iter().flatten().filter_map(decode);
+    sound.max_by_key(|(number, _)| *number)
+}
+
+/// The rest, if it belongs to the newest slot.
+fn rest_of(bytes: &[u8], newest: Option<(u64, Marked)>) -> Option<Rest> {
+    let (generation, _) = newest?;
+    let (of, rest) = decode_rest(bytes.get(REST as usize..)?)?;
+    (of == generation).then_some(rest)
+}
+
+/// The rest, and the generation of the slot that it belongs to.
+fn decode_rest(bytes: &[u8]) -> Option<(u64, Rest)> {
+    let mut rest = bytes.strip_prefix(&REST_MAGIC)?;
+    let generation = take_u64(&mut rest)?;
+    let (events, size) = (take_u64(&mut rest)?, take_u64(&mut rest)?);
+    let segments = take_u64(&mut rest)?;
+    let expires = Timestamp::from_nanos(take_u64(&mut rest)?);
+    let count = take_u32(&mut rest)?;
+    let mut filters = Vec::new();
+    for _ in 0..count {
+        filters.push((FilterId::new(take_u32(&mut rest)?), take_u64(&mut rest)?));
+    }
+    let length = bytes.len() - rest.len();
+    let sound = take_u32(&mut rest)? == crc32fast::hash(bytes.get(..length)?);
+    sound.then_some((
+        generation,
+        Rest {
+            events,
+            bytes: size,
+            segments,
+            expires,
+            filters,
+        },
+    ))
 }
 
 fn decode(slot: &[u8]) -> Option<(u64, Marked)> {
@@ -170,6 +325,37 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             let (_, found) = Mark::open(&Disk::default(), folder.path()).unwrap();
             assert_eq!(found, Some(marked(1)), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_store_is_at_rest_until_the_mark_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let at_rest = || Mark::at_rest(&Disk::default(), folder.path()).unwrap();
+        assert_eq!(at_rest(), None);
+        let (mut mark, _) = Mark::open(&Disk::default(), folder.path()).unwrap();
+        let rest = Rest {
+            events: 7,
+            bytes: 8,
+            segments: 9,
+            expires: Timestamp::from_nanos(10),
+            filters: vec![(FilterId::new(3), 5), (FilterId::new(4), 6)],
+        };
+        for number in 1..5 {
+            mark.rest(marked(number), &rest).unwrap();
+            assert_eq!(at_rest(), Some((marked(number), rest.clone())));
+            mark.acknowledge(Sequence::new(number + 1), Timestamp::from_nanos(9))
+                .unwrap();
+            assert_eq!(at_rest(), None);
+        }
+        mark.rest(marked(9), &rest).unwrap();
+        let path = folder.path().join("mark");
+        let sound = std::fs::read(&path).unwrap();
+        for byte in REST as usize..sound.len() {
+            let mut bytes = sound.clone();
+            bytes[byte] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(at_rest(), None, "byte {byte}");
         }
     }
 }

@@ -2,11 +2,8 @@
 //! an error of the disk stops it, and then nothing is moved: the data may be whole.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::active::SEG_MAGIC;
 use super::catalog::{Catalog, Known};
@@ -25,9 +22,6 @@ use crate::store::RESERVATION;
 /// A store as it was found, ready to go on.
 #[derive(Debug)]
 pub(super) struct Recovered {
-    /// Nobody else may write there while it is held. None where the folder of a store that is
-    /// only read has no such file.
-    pub(super) lock: Option<File>,
     pub(super) catalog: Catalog,
     pub(super) mark: Mark,
     pub(super) segments: Vec<Arc<Segment>>,
@@ -40,14 +34,8 @@ pub(super) struct Recovered {
     pub(super) holes: Vec<(Hole, &'static str)>,
 }
 
-/// Opens the store in `folder`, or begins one.
+/// Opens the store in `folder`, which is there and locked, or begins one.
 pub(super) fn recover(disk: &Disk, folder: &Path, realm: &str) -> Result<Recovered, OpenError> {
-    let lock = if disk.is_readonly() {
-        lock_to_read(folder)?
-    } else {
-        disk.create_folder(folder)?;
-        Some(lock_to_write(disk, folder)?)
-    };
     let mut recovery = Recovery {
         disk,
         folder,
@@ -68,67 +56,7 @@ pub(super) fn recover(disk: &Disk, folder: &Path, realm: &str) -> Result<Recover
     }
     let (mark, marked) = Mark::open(disk, folder)?;
     let segments = recovery.segments(&catalog, marked)?;
-    recovery.finish(lock, catalog, is_new, mark, marked, segments)
-}
-
-/// How long a lock that is taken is waited for: a process that starts another one shares its
-/// locks with it for a moment, and one that was just killed takes a moment to let go.
-const LOCK_PATIENCE: Duration = Duration::from_millis(500);
-
-fn lock_to_write(disk: &Disk, folder: &Path) -> Result<File, OpenError> {
-    let file = disk.open_or_create(&folder.join("lock"))?;
-    lock(folder, || file.try_lock())?;
-    Ok(file)
-}
-
-/// While a store is opened to be read, nobody may write to it; any number may read. The lock is
-/// not created, and a store copied without it has none.
-fn lock_to_read(folder: &Path) -> Result<Option<File>, OpenError> {
-    let failed = |what, path: &Path| {
-        let path = path.to_owned();
-        move |source| OpenError::Io { what, path, source }
-    };
-    let no_store = || OpenError::NoStore {
-        path: folder.to_owned(),
-    };
-    match std::fs::metadata(folder) {
-        Ok(found) if found.is_dir() => {}
-        Ok(_) => return Err(no_store()),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_store()),
-        Err(error) => return Err(failed("cannot open", folder)(error)),
-    }
-    let path = folder.join("lock");
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed("cannot open", &path)(error)),
-    };
-    lock(folder, || file.try_lock_shared())?;
-    Ok(Some(file))
-}
-
-fn lock(folder: &Path, attempt: impl Fn() -> Result<(), TryLockError>) -> Result<(), OpenError> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
-    loop {
-        match attempt() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::park_timeout(LOCK_PATIENCE / 50);
-            }
-            Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse {
-                    path: folder.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(source)) => {
-                return Err(OpenError::Io {
-                    what: "cannot lock",
-                    path: folder.join("lock"),
-                    source,
-                });
-            }
-        }
-    }
+    recovery.finish(catalog, is_new, mark, marked, segments)
 }
 
 /// What there is of one generation.
@@ -300,7 +228,6 @@ impl Recovery<'_> {
 
     fn finish(
         mut self,
-        lock: Option<File>,
         mut catalog: Catalog,
         is_new: bool,
         mark: Mark,
@@ -337,7 +264,6 @@ impl Recovery<'_> {
             None => Sequence::new(after.get() + RESERVATION),
         };
         Ok(Recovered {
-            lock,
             catalog,
             mark,
             segments,

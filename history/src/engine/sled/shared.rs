@@ -18,7 +18,7 @@ use super::patterns::Patterns;
 use super::segment::{Hole, Segment, Segments};
 use crate::error::StoreError;
 use crate::event::{Sequence, Timestamp};
-use crate::filter::{ConfiguredFilter, Filter, FilterId, FilterTable};
+use crate::filter::{Filter, FilterId, FilterTable};
 use crate::retention;
 
 /// How large things are, all in bytes; everything follows from `maxsize`.
@@ -79,7 +79,7 @@ pub(super) struct Shared {
     pub(super) sync: bool,
     /// What segments of this life begin with.
     pub(super) head: Head,
-    pub(super) filters: FilterTable,
+    pub(super) filters: Arc<FilterTable>,
     pub(super) catalog: Mutex<Catalog>,
     /// Held while the catalog is written, so that the file never goes back; readers of the
     /// catalog do not wait for that.
@@ -119,8 +119,13 @@ pub(super) struct Keeping {
     pub(super) failed: Option<StoreError>,
     /// There may be something to do for the keeper.
     pub(super) work: bool,
+    /// The next segment is to be prepared; not before the growing one is half full, since a
+    /// database takes memory and descriptors even if it is empty.
+    pub(super) wants_next: bool,
     /// The keeper shall end.
     pub(super) closing: bool,
+    /// Before it ends, it shall seal all that is not sealed.
+    pub(super) settle: bool,
     /// Something was written that no sync has reached; only without `sync`.
     pub(super) unsynced: bool,
 }
@@ -133,11 +138,12 @@ impl Shared {
         sizes: Sizes,
         sync: bool,
         head: Head,
-        filters: Vec<ConfiguredFilter>,
+        filters: Arc<FilterTable>,
         catalog: Catalog,
         mark: Mark,
         patterns: Patterns,
         segments: Vec<Arc<Segment>>,
+        keeping: Keeping,
     ) -> Self {
         let last = segments.last().and_then(|segment| segment.last());
         let newest = last.map_or(Sequence::ZERO, |(sequence, _)| sequence);
@@ -152,7 +158,7 @@ impl Shared {
             tell_time_every: retention::tell_time_every(
                 catalog.filters.iter().map(|known| &known.filter),
             ),
-            filters: FilterTable::new(filters),
+            filters,
             now: AtomicU64::new(catalog.told.nanos()),
             aged: AtomicU64::new(0),
             catalog: Mutex::new(catalog),
@@ -163,10 +169,7 @@ impl Shared {
             newest: AtomicU64::new(newest.get()),
             reserved: AtomicU64::new(reserved.get()),
             others: AtomicU64::new(others),
-            keeping: Mutex::new(Keeping {
-                work: true,
-                ..Keeping::default()
-            }),
+            keeping: Mutex::new(keeping),
             changed: Condvar::new(),
         }
     }
@@ -198,12 +201,14 @@ impl Shared {
     pub(super) fn reserve(&self, end: Sequence) -> Result<Sequence, StoreError> {
         let mut mark = self.mark.lock();
         let now = mark.now();
-        if end > now.reserved {
+        // A mark of a clean end allows none: the next start would give them out again.
+        if end > now.reserved || now.clean > Sequence::ZERO {
             mark.set(Marked {
-                reserved: end,
+                reserved: end.max(now.reserved),
+                clean: Sequence::ZERO,
                 ..now
             })?;
-            self.reserved.store(end.get(), Ordering::Release);
+            self.reserved.fetch_max(end.get(), Ordering::AcqRel);
         }
         Ok(mark.now().reserved)
     }

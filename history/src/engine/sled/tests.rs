@@ -7,6 +7,7 @@ mod failing; // the k-th file operation fails
 mod aged; //    what is too old leaves the disk
 mod room; //    maxsize holds at every moment
 mod readonly; // nothing changes, everything is read
+mod resting; // closed and opened while it is asked
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -17,9 +18,10 @@ use rewamp_wamp::uri::MatchPolicy::{Exact, Prefix, Wildcard};
 
 use super::*;
 use crate::contract;
-use crate::contract::desk::{Desk, anybody, filter};
+use crate::contract::desk::{Desk, anybody, filter, limited};
 use crate::error::OpenError;
-use crate::store::Engine;
+use crate::filter::Filter;
+use crate::store::{Engine, RESERVATION};
 
 fn config(path: &Path, filters: &[Filter], limit: Option<u64>) -> StoreConfig {
     StoreConfig {

@@ -106,6 +106,7 @@ impl Writer {
         events: &[Arc<Event>],
         bytes: u64,
     ) -> Result<u64, StoreError> {
+        shared.mark.lock().begin_use()?;
         let segment = self.segment(shared, bytes)?;
         let Body::Open {
             index,
@@ -137,6 +138,12 @@ impl Writer {
         }
         let mut keeping = shared.keeping.lock();
         keeping.writing = 0;
+        let half_full = log_size(&keeping) >= shared.sizes.segment / 2;
+        if half_full && keeping.next.is_none() && !keeping.wants_next {
+            keeping.wants_next = true;
+            keeping.work = true;
+            shared.changed.notify_all();
+        }
         if !shared.sync && !std::mem::replace(&mut keeping.unsynced, true) {
             shared.changed.notify_all();
         }
@@ -240,9 +247,12 @@ impl Writer {
         loop {
             let full = keeping.active.is_none() || log_size(&keeping) >= shared.sizes.segment;
             if full || self.failed {
-                if let Some(next) = keeping.next.take() {
-                    self.failed = false;
-                    shared.rotate(&mut keeping, next);
+                match keeping.next.take() {
+                    Some(next) => {
+                        self.failed = false;
+                        shared.rotate(&mut keeping, next);
+                    }
+                    None => keeping.wants_next = true,
                 }
                 keeping.work = true;
                 shared.changed.notify_all();

@@ -7,19 +7,39 @@ use std::ops::ControlFlow;
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::open_stores::OpenStores;
 use rewamp_wamp::id::RandomIds;
 
 const FOLDER: &str = "REWAMP_CRASH_FOLDER";
 const ROUNDS: &str = "REWAMP_CRASH_ROUNDS";
+const RESTS: &str = "REWAMP_CRASH_RESTS";
 const MAXSIZE: u64 = 8 << 20;
 
-fn open_crashing(path: &Path) -> Arc<dyn EventStore> {
+fn crashing(path: &Path) -> StoreConfig {
     let filters = [filter("com.", Prefix), filter("com.big", Exact)];
-    let config = StoreConfig {
+    StoreConfig {
         maxsize: MAXSIZE,
         ..config(path, &filters, None)
+    }
+}
+
+fn open_crashing(path: &Path) -> Arc<dyn EventStore> {
+    crate::store::open(crashing(path)).unwrap()
+}
+
+/// Opens a store that is closed and opened again at moments that have nothing to do with what it
+/// is asked.
+fn open_restless(path: &Path) -> Arc<dyn EventStore> {
+    let stores = OpenStores::new(1, Duration::from_secs(3_600), |_, _| {});
+    let store = stores.open(crashing(path)).unwrap();
+    let rest = move || {
+        for pause in (0..).map(|number: u64| number * 7 % 31) {
+            stores.rest_now();
+            std::thread::park_timeout(Duration::from_millis(pause));
+        }
     };
-    crate::store::open(config).unwrap()
+    std::thread::spawn(rest);
+    store
 }
 
 /// Not a test by itself: what the killed process does.
@@ -28,7 +48,11 @@ fn publisher_to_be_killed() {
     let Ok(folder) = std::env::var(FOLDER) else {
         return;
     };
-    let mut desk = Desk::at(open_crashing(Path::new(&folder)));
+    let store = match std::env::var(RESTS) {
+        Ok(_) => open_restless(Path::new(&folder)),
+        Err(_) => open_crashing(Path::new(&folder)),
+    };
+    let mut desk = Desk::at(store);
     let mut random = RandomIds::from_os().unwrap();
     let mut draw = move |below: u64| random.draw::<rewamp_wamp::id::kind::Request>().get() % below;
     let mut out = std::io::stdout().lock();
@@ -61,14 +85,16 @@ struct Life {
     stored: u64,
 }
 
-fn live_and_die(folder: &Path, lines: usize) -> Life {
+fn live_and_die(folder: &Path, lines: usize, rests: bool) -> Life {
     let test = "engine::sled::tests::crash::publisher_to_be_killed";
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child
         .args([test, "--exact", "--nocapture"])
-        .env(FOLDER, folder)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .env(FOLDER, folder);
+    if rests {
+        child.env(RESTS, "");
+    }
+    let mut child = child.stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut life = Life {
         begin: 0,
@@ -95,6 +121,15 @@ fn live_and_die(folder: &Path, lines: usize) -> Life {
 
 #[test]
 fn killed_at_any_moment_nothing_acknowledged_is_lost_or_doubled() {
+    kill_again_and_again(false, 300);
+}
+
+#[test]
+fn killed_while_it_is_closed_or_opened_nothing_acknowledged_is_lost_or_doubled() {
+    kill_again_and_again(true, 60);
+}
+
+fn kill_again_and_again(rests: bool, most: u64) {
     let folder = tempfile::tempdir().unwrap();
     let rounds = std::env::var(ROUNDS)
         .ok()
@@ -103,8 +138,8 @@ fn killed_at_any_moment_nothing_acknowledged_is_lost_or_doubled() {
     let mut random = RandomIds::from_os().unwrap();
     let mut lives: Vec<Life> = Vec::new();
     for round in 0..rounds {
-        let lines = random.draw::<rewamp_wamp::id::kind::Request>().get() % 300;
-        let life = live_and_die(folder.path(), lines as usize);
+        let lines = random.draw::<rewamp_wamp::id::kind::Request>().get() % most;
+        let life = live_and_die(folder.path(), lines as usize, rests);
         assert!(
             life.begin > lives.last().map_or(0, |before| before.stored),
             "round {round}"
