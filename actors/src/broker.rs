@@ -16,7 +16,8 @@ use std::rc::Rc;
 
 use bytestring::ByteString;
 use foldhash::HashMap;
-use rewamp_wamp::id::SubscriptionId;
+use rewamp_wamp::id::{PublicationId, SubscriptionId};
+use rewamp_wamp::payload::PayloadSlice;
 use rewamp_wamp::uri::MatchPolicy;
 use rewamp_wamp::uri_map::UriMap;
 use smallvec::SmallVec;
@@ -172,6 +173,17 @@ impl Broker {
                 }
             }
         }
+    }
+
+    /// As [`Broker::publish`], for a publication that differs from the one before it in nothing but
+    /// its ID and its arguments. False if it has to go that way.
+    pub fn publish_alike(
+        &mut self,
+        id: PublicationId,
+        payload: PayloadSlice<'_>,
+        delivery: &mut Delivery,
+    ) -> bool {
+        self.run.append_alike(id, payload, delivery)
     }
 
     /// The end of a batch: sends what [`Broker::publish`] has collected.

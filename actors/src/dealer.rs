@@ -2,6 +2,10 @@
 //! outboxes through a [`Delivery`]. A plain struct: knows no actor and no permission.
 //! Spec: "Remote Procedure Calls".
 
+mod invocations; // what a callee has not answered
+
+pub(crate) use invocations::Invocations;
+
 use std::rc::Rc;
 
 use bytes::BytesMut;
@@ -14,6 +18,7 @@ use rewamp_wamp::message::{
     Call, CallResult, Error, Invocation, InvocationDetails, Message, MessageType, ResultDetails,
     Yield,
 };
+use rewamp_wamp::payload::PayloadSlice;
 use rewamp_wamp::value::{Dict, Value};
 
 use crate::broker::Delivery;
@@ -135,9 +140,9 @@ impl Dealer {
         let held = std::mem::take(&mut *member.registrations.borrow_mut());
         held.into_values()
             .for_each(|registration| self.forget(&registration));
-        let invocations = std::mem::take(&mut *member.invocations.borrow_mut());
+        let invocations = member.invocations.borrow_mut().take_all();
         self.pending -= invocations.len();
-        for pending in invocations.into_values() {
+        for pending in invocations {
             let caller = &pending.caller;
             caller.calls.set(caller.calls.get().saturating_sub(1));
             let refusal = Refusal {
@@ -160,7 +165,7 @@ impl Dealer {
         for registration in self.by_id.values() {
             let mut invocations = registration.callee.invocations.borrow_mut();
             let before = invocations.len();
-            invocations.retain(|_, pending| !pending.caller.has_left.get());
+            invocations.retain(|pending| !pending.caller.has_left.get());
             self.pending -= before - invocations.len();
         }
         self.orphans = 0;
@@ -200,13 +205,18 @@ impl Dealer {
                 text: format!("{PENDING_CALLS} calls of this session wait for an answer already"),
             });
         }
-        let invocation = callee.next_invocation();
+        let invocation = callee.invocations.borrow().next();
         let payload = &call.payload;
         let plain = !disclose && call.options.extra.is_empty();
         send(callee, delivery, |out| {
             if plain
-                && let Some(length) =
-                    codec::append_invocation(callee.wire, invocation, registration.id, payload, out)
+                && let Some(length) = codec::append_invocation(
+                    callee.wire,
+                    invocation,
+                    registration.id,
+                    payload.as_slice(),
+                    out,
+                )
             {
                 return Ok(length);
             }
@@ -225,14 +235,58 @@ impl Dealer {
             });
             encode(callee, &message, out)
         })?;
-        let pending = Pending {
-            caller: Rc::clone(caller),
-            request: call.request,
-        };
-        callee.invocations.borrow_mut().insert(invocation, pending);
-        caller.calls.set(caller.calls.get() + 1);
+        await_answer(caller, call.request, callee);
         self.pending += 1;
         Ok(())
+    }
+
+    /// Passes a CALL on as one before it, which had no options either and was for the same
+    /// `registration`, by a caller that is not disclosed. False if it has to go the long way.
+    pub fn call_alike(
+        &mut self,
+        caller: &Rc<Member>,
+        request: RequestId,
+        registration: &Registration,
+        payload: PayloadSlice<'_>,
+        delivery: &mut Delivery,
+    ) -> bool {
+        let callee = &registration.callee;
+        if caller.calls.get() >= PENDING_CALLS || !takes(callee, payload) {
+            return false;
+        }
+        let invocation = callee.invocations.borrow().next();
+        let out = delivery.messages_for(callee);
+        let id = registration.id;
+        let sent = codec::append_invocation(callee.wire, invocation, id, payload, out).is_some();
+        if sent {
+            delivery.message_added();
+            await_answer(caller, request, callee);
+            self.pending += 1;
+        }
+        sent
+    }
+
+    /// Passes on a YIELD without options. False if it has to go the long way.
+    pub fn answer_plainly(
+        &mut self,
+        callee: &Member,
+        invocation: RequestId,
+        payload: PayloadSlice<'_>,
+        delivery: &mut Delivery,
+    ) -> bool {
+        match callee.invocations.borrow().get(invocation) {
+            Some(pending) if takes(&pending.caller, payload) => {}
+            _ => return false,
+        }
+        let Some(pending) = self.take(callee, invocation) else {
+            return true;
+        };
+        let (caller, request) = (&pending.caller, pending.request);
+        let out = delivery.messages_for(caller);
+        if codec::append_result(caller.wire, request, payload, out).is_some() {
+            delivery.message_added();
+        }
+        true
     }
 
     /// Passes a YIELD on to the caller as its RESULT. One whose caller is gone finds nobody.
@@ -245,7 +299,7 @@ impl Dealer {
         let sent = send(caller, delivery, |out| {
             if plain
                 && let Some(length) =
-                    codec::append_result(caller.wire, request, &answer.payload, out)
+                    codec::append_result(caller.wire, request, answer.payload.as_slice(), out)
             {
                 return Ok(length);
             }
@@ -288,7 +342,7 @@ impl Dealer {
     }
 
     fn take(&mut self, callee: &Member, request: RequestId) -> Option<Pending> {
-        let pending = callee.invocations.borrow_mut().remove(&request)?;
+        let pending = callee.invocations.borrow_mut().take(request)?;
         let caller = &pending.caller;
         caller.calls.set(caller.calls.get().saturating_sub(1));
         self.pending -= 1;
@@ -346,6 +400,21 @@ impl Refusal {
             payload: encoding::arguments(member.wire.serializer, &[text], None),
         })
     }
+}
+
+/// Remembers a call with its callee, where its INVOCATION has just been sent.
+fn await_answer(caller: &Rc<Member>, request: RequestId, callee: &Member) {
+    let caller = Rc::clone(caller);
+    caller.calls.set(caller.calls.get() + 1);
+    let pending = Pending { caller, request };
+    callee.invocations.borrow_mut().push(pending);
+}
+
+/// Whether `payload` can be passed on to `member` as it is, in a frame that it takes.
+fn takes(member: &Member, payload: PayloadSlice<'_>) -> bool {
+    /// Of a message without options, at most, besides its arguments.
+    const HEAD: usize = 64;
+    payload.serializer() == member.wire.serializer && payload.len() + HEAD <= member.max_message
 }
 
 /// Appends a message and returns its length; its arguments are transcoded where need be.

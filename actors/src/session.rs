@@ -3,12 +3,14 @@
 //! Knows no socket, and nothing of topics or procedures.
 
 pub mod outbox; // what waits for the client
+mod frames; // what the client sent
 mod details; // who it is
 mod handshake; // from HELLO to a realm
 pub(crate) mod encoding; // messages of the router's own
 mod decoding; // what becomes of a message that cannot be read
 
 pub use details::{Peer, SessionDetails};
+pub use frames::Frames;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,7 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_util::Stream;
 use log::{debug, info};
-use rewamp_wamp::codec::{self, DecodeError};
+use rewamp_wamp::codec::{self, DecodeError, Plain};
 use rewamp_wamp::error_uri;
 use rewamp_wamp::framing::Wire;
 use rewamp_wamp::id::SessionId;
@@ -30,7 +32,7 @@ use rewamp_wamp::value::Dict;
 use crate::auth::Authenticators;
 use crate::clock::Clock;
 use crate::metrics::Id;
-use crate::realm::messages::{Batch, Leave};
+use crate::realm::messages::{Batch, Leave, Sent};
 use crate::router::{RealmHandle, Router};
 use handshake::Challenged;
 use outbox::{Outbox, Ticket};
@@ -64,8 +66,8 @@ pub struct Connection {
 /// What a transport reads.
 #[derive(Debug)]
 pub enum Inbound {
-    /// The whole messages of one read, without the transport's headers and masks.
-    Frames(Vec<Bytes>),
+    /// The whole messages of one read, in order; mostly of one block.
+    Frames(Vec<Frames>),
     /// The client broke the transport's protocol; the stream ends after this.
     Fault(String),
 }
@@ -118,30 +120,44 @@ impl Violation {
 }
 
 impl Session {
-    fn frames(&mut self, frames: Vec<Bytes>) {
-        let serializer = self.connection.wire.serializer;
-        let mut left = frames.len();
-        let mut batch = Vec::with_capacity(left.min(BATCH));
-        for frame in frames {
-            left -= 1;
-            let result = match codec::decode(serializer, &frame, &Limits::default()) {
-                Ok(message) if self.is_for_realm(&message) => {
-                    batch.push(message);
-                    Ok(())
-                }
-                Ok(message) => self.message(message, &mut batch),
-                Err(error) => self.unreadable(&error),
-            };
+    fn frames(&mut self, read: Vec<Frames>) {
+        for frames in &read {
+            let mut batch = Vec::new();
+            let result = self.block(frames, &mut batch);
+            self.pass_on(frames.block(), &mut batch);
             if let Err(violation) = result {
-                self.pass_on(&mut batch);
                 return self.abort(&violation);
             }
+        }
+    }
+
+    /// Most messages are read where they lie; all others become messages of their own.
+    fn block(&mut self, frames: &Frames, batch: &mut Vec<Sent>) -> Result<(), Violation> {
+        let serializer = self.connection.wire.serializer;
+        let (block, places) = (frames.block(), frames.places());
+        let limits = Limits::default();
+        let mut joined = matches!(self.state, State::Joined { .. });
+        for (number, place) in places.iter().enumerate() {
+            if batch.is_empty() {
+                batch.reserve((places.len() - number).min(BATCH));
+            }
+            if joined && let Some(plain) = Plain::read(serializer, block, place.clone(), &limits) {
+                batch.push(Sent::Plain(plain));
+            } else {
+                match codec::decode(serializer, &frames.message(place), &limits) {
+                    Ok(message) if self.is_for_realm(&message) => {
+                        batch.push(Sent::Message(Box::new(message)));
+                    }
+                    Ok(message) => self.message(message, block, batch)?,
+                    Err(error) => self.unreadable(&error)?,
+                }
+                joined = matches!(self.state, State::Joined { .. });
+            }
             if batch.len() >= BATCH {
-                self.pass_on(&mut batch);
-                batch.reserve(left.min(BATCH));
+                self.pass_on(block, batch);
             }
         }
-        self.pass_on(&mut batch);
+        Ok(())
     }
 
     /// Answers a message that cannot be read for itself, where that is possible.
@@ -179,14 +195,15 @@ impl Session {
     fn message(
         &mut self,
         message: WampMessage,
-        batch: &mut Vec<WampMessage>,
+        block: &Bytes,
+        batch: &mut Vec<Sent>,
     ) -> Result<(), Violation> {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Opening => self.opening(message),
             State::Authenticating(challenged) => self.authenticating(*challenged, message),
             State::Joined { id, realm } => {
                 self.state = State::Joined { id, realm };
-                self.joined(message, batch)
+                self.joined(message, block, batch)
             }
             State::Over => Ok(()),
         }
@@ -195,18 +212,19 @@ impl Session {
     fn joined(
         &mut self,
         message: WampMessage,
-        batch: &mut Vec<WampMessage>,
+        block: &Bytes,
+        batch: &mut Vec<Sent>,
     ) -> Result<(), Violation> {
         match message {
             WampMessage::Goodbye(_) => {
-                batch.push(message);
-                self.pass_on(batch);
+                batch.push(Sent::Message(Box::new(message)));
+                self.pass_on(block, batch);
                 // The transport stays: the client may say HELLO again (spec, "Session Closing").
                 self.state = State::Opening;
             }
             WampMessage::Abort(abort) => {
                 debug!(peer = &*self.connection.peer.address; "client aborted: {}", abort.reason);
-                self.pass_on(batch);
+                self.pass_on(block, batch);
                 self.leave();
                 self.connection.outbox.finish();
             }
@@ -230,12 +248,13 @@ impl Session {
         clippy::disallowed_methods,
         reason = "the ticket bounds it: with a few batches under way nothing more is read"
     )]
-    fn pass_on(&self, batch: &mut Vec<WampMessage>) {
+    fn pass_on(&self, block: &Bytes, batch: &mut Vec<Sent>) {
         if let State::Joined { id, realm } = &self.state
             && !batch.is_empty()
         {
             realm.address.do_send(Batch {
                 session: *id,
+                block: block.clone(),
                 messages: std::mem::take(batch),
                 ticket: Ticket::new(&self.connection.outbox),
             });

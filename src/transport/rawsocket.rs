@@ -134,21 +134,17 @@ struct Decoder {
 
 impl Decode for Decoder {
     fn decode(&mut self, read: &mut BytesMut, batch: &mut Batch) -> Result<(), Fault> {
-        let mut messages = Vec::new();
+        let mut places = Vec::new();
         let mut taken = 0;
         let rest = split(read, self.limit, |kind, content| {
             taken = content.end;
             match kind {
-                FrameKind::Message => messages.push(content),
+                FrameKind::Message => places.push(content.start as u32..content.end as u32),
                 FrameKind::Ping => answer(batch, read.get(content).unwrap_or_default()),
                 FrameKind::Pong => {}
             }
         });
-        // The messages are slices of what was read: nothing is copied.
-        let frames = read.split_to(taken).freeze();
-        batch
-            .messages
-            .extend(messages.into_iter().map(|content| frames.slice(content)));
+        batch.take(read, taken, places);
         match rest {
             Ok(_) => Ok(()),
             Err(error) => Err(Fault {
@@ -170,13 +166,15 @@ fn answer(batch: &mut Batch, payload: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rewamp_actors::session::Frames;
 
     fn check(bytes: &[u8], messages: &[&[u8]], answers: &[u8], left: usize) {
         let (mut read, mut batch) = (BytesMut::from(bytes), Batch::default());
         Decoder { limit: 512 }
             .decode(&mut read, &mut batch)
             .unwrap();
-        assert_eq!(batch.messages, messages, "{bytes:?}");
+        let found: Vec<Bytes> = batch.frames.iter().flat_map(Frames::messages).collect();
+        assert_eq!(found, messages, "{bytes:?}");
         assert_eq!(
             (&batch.answers[..], read.len()),
             (answers, left),
@@ -219,6 +217,7 @@ mod tests {
             fault.text,
             "a frame of 513 bytes is too long, 512 are allowed"
         );
-        assert_eq!(batch.messages, [&b"m"[..]]);
+        let found: Vec<Bytes> = batch.frames.iter().flat_map(Frames::messages).collect();
+        assert_eq!(found, [&b"m"[..]]);
     }
 }

@@ -2,6 +2,7 @@
 //! Asks the outbox before every read, so that a client that does not keep up with what it asks for
 //! is pushed back by TCP. Knows no framing: a [`Decode`] does.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use log::debug;
-use rewamp_actors::session::Inbound;
 use rewamp_actors::session::outbox::{Outbox, Readable};
+use rewamp_actors::session::{Frames, Inbound};
 use tokio::io::AsyncRead;
 
 use super::socket::ReadBlock;
@@ -30,13 +31,23 @@ pub(super) trait Decode: Unpin + 'static {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     /// Whole messages, without what the transport puts around them.
-    pub(super) messages: Vec<Bytes>,
+    pub(super) frames: Vec<Frames>,
     /// Frames that the transport itself answers with.
     pub(super) answers: BytesMut,
     /// How many frames those are.
     pub(super) answered: u32,
     /// The client wants to end, and gets this as the last bytes.
     pub(super) closed: Option<Bytes>,
+}
+
+impl Batch {
+    /// Adds the messages at `places` of the first `taken` bytes of `read`, which are taken off it.
+    pub(super) fn take(&mut self, read: &mut BytesMut, taken: usize, places: Vec<Range<u32>>) {
+        let block = read.split_to(taken.min(read.len())).freeze();
+        if !places.is_empty() {
+            self.frames.push(Frames::new(block, places));
+        }
+    }
 }
 
 /// A client breaks the rules of its transport.
@@ -127,7 +138,7 @@ impl<R: AsyncRead + Unpin, D: Decode> Reader<R, D> {
     }
 
     /// What is whole in the bytes read so far.
-    fn take_batch(&mut self) -> Vec<Bytes> {
+    fn take_batch(&mut self) -> Vec<Frames> {
         let mut batch = Batch::default();
         let decoded = self.decoder.decode(&mut self.partial, &mut batch);
         ReadBlock::keep_apart(&mut self.partial);
@@ -141,7 +152,7 @@ impl<R: AsyncRead + Unpin, D: Decode> Reader<R, D> {
             self.farewell.set(farewell);
             self.state = State::Ended;
         }
-        batch.messages
+        batch.frames
     }
 }
 
@@ -167,9 +178,9 @@ impl<R: AsyncRead + Unpin, D: Decode> Stream for Reader<R, D> {
                 this.state = State::Ended;
                 continue;
             }
-            let messages = this.take_batch();
-            if !messages.is_empty() {
-                return Poll::Ready(Some(Inbound::Frames(messages)));
+            let frames = this.take_batch();
+            if !frames.is_empty() {
+                return Poll::Ready(Some(Inbound::Frames(frames)));
             }
         }
     }
@@ -190,7 +201,7 @@ mod tests {
             while let Some(end) = read.iter().position(|byte| b".!?#".contains(byte)) {
                 let sentence = read.split_to(end + 1).freeze();
                 match sentence[end] {
-                    b'.' => batch.messages.push(sentence),
+                    b'.' => batch.frames.push(sentence.into()),
                     b'?' => {
                         batch.answers.extend_from_slice(b"yes");
                         batch.answered += 1;
@@ -221,6 +232,10 @@ mod tests {
         (client, reader, outbox)
     }
 
+    fn messages(read: &[Frames]) -> Vec<Bytes> {
+        read.iter().flat_map(Frames::messages).collect()
+    }
+
     async fn check(already: &str, sent: &str, expected: &[&[&str]], fault: Option<&str>) {
         let (mut client, reader, _) = read(already);
         client.write_all(sent.as_bytes()).await.unwrap();
@@ -229,7 +244,7 @@ mod tests {
         let mut said = None;
         for inbound in reader.collect::<Vec<_>>().await {
             match inbound {
-                Inbound::Frames(frames) => batches.push(frames),
+                Inbound::Frames(read) => batches.push(messages(&read)),
                 Inbound::Fault(text) => said = Some(text),
             }
         }

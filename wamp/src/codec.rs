@@ -9,12 +9,14 @@ mod write;
 mod write_options;
 mod framed;
 mod hot;
+mod plain;
 
 use bytes::{Bytes, BytesMut};
 
 pub use self::fault::{DecodeError, DecodeErrorKind};
 pub use self::framed::{EncodeError, EventHead, encode_framed};
 pub use self::hot::{append_invocation, append_published, append_result, frame_result};
+pub use self::plain::{Plain, PlainKind};
 use crate::message::Message;
 use crate::serializer::{
     CborReader, CborWriter, JsonReader, JsonWriter, Limits, MsgPackReader, MsgPackWriter,

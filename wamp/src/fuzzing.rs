@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::codec::{decode, encode};
+use crate::codec::{Plain, decode, encode};
 use crate::framing::rawsocket::{self, Handshake};
 use crate::message::Message;
 use crate::payload::Payload;
@@ -15,7 +15,9 @@ use crate::uri_map::UriMap;
 /// other serializer, or it is said what stands in the way.
 pub fn message(serializer: Serializer, input: &[u8]) {
     let frame = Bytes::copy_from_slice(input);
-    let Ok(message) = decode(serializer, &frame, &Limits::default()) else {
+    let decoded = decode(serializer, &frame, &Limits::default());
+    plain(serializer, input, decoded.as_ref().ok());
+    let Ok(message) = decoded else {
         return;
     };
     let mut written = BytesMut::new();
@@ -31,6 +33,19 @@ pub fn message(serializer: Serializer, input: &[u8]) {
     assert_eq!(written, rewritten, "{message:?}");
     if let Some(message) = message.payload() {
         payload(message);
+    }
+}
+
+/// What the short way reads, the general way reads too, and as the same message.
+fn plain(serializer: Serializer, input: &[u8], decoded: Option<&Message>) {
+    let block = Bytes::from([b"before", input, b"behind"].concat());
+    let begin = b"before".len() as u32;
+    let place = begin..begin + input.len() as u32;
+    if let Some(plain) = Plain::read(serializer, &block, place, &Limits::default()) {
+        let message = plain.message(serializer, &block);
+        assert_eq!(decoded, Some(&message), "{plain:?}");
+        let sent_on = plain.payload(serializer, &block);
+        assert_eq!(message.payload().map(Payload::as_slice), Some(sent_on));
     }
 }
 

@@ -68,6 +68,35 @@ pub enum PayloadError {
     },
 }
 
+/// The arguments of a message to be sent on, where they stand: a [`Payload`] that holds nothing
+/// alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PayloadSlice<'b> {
+    pub(crate) serializer: Serializer,
+    pub(crate) elements: u8,
+    pub(crate) tail: &'b [u8],
+}
+
+impl PayloadSlice<'_> {
+    /// What the bytes are.
+    #[must_use]
+    pub const fn serializer(&self) -> Serializer {
+        self.serializer
+    }
+
+    /// How many bytes they are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.tail.len()
+    }
+
+    /// Whether there are no arguments.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.elements == 0
+    }
+}
+
 impl Payload {
     /// No arguments.
     pub const fn empty(serializer: Serializer) -> Self {
@@ -259,6 +288,26 @@ impl Payload {
             layout,
             tail: out.freeze(),
         })
+    }
+
+    /// From elements of a message, found to be well-formed where `layout` says.
+    pub(crate) fn from_places(serializer: Serializer, layout: Layout, tail: Bytes) -> Self {
+        Self {
+            serializer,
+            layout,
+            tail,
+        }
+    }
+
+    /// The same for sending it on.
+    #[must_use]
+    #[inline]
+    pub fn as_slice(&self) -> PayloadSlice<'_> {
+        PayloadSlice {
+            serializer: self.serializer,
+            elements: self.layout.elements,
+            tail: &self.tail,
+        }
     }
 
     /// From elements of a message, found to be well-formed: a slice where they stand together

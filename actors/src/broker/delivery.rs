@@ -31,11 +31,16 @@ pub struct Delivery {
     /// Messages for `receiver` that are not in its outbox yet.
     messages: BytesMut,
     added: u32,
+    /// Bytes of the messages that were handed over last: what is made room for.
+    usual: usize,
     receiver: Option<Rc<Member>>,
 }
 
 /// Bytes of messages collected for one receiver, at most: bounds how long the first waits.
 const MESSAGES: usize = 64 * 1024;
+
+/// From this length on messages go to an outbox without a copy.
+const SHARE_FROM: usize = 2048;
 
 impl Delivery {
     /// Nothing under way yet.
@@ -48,6 +53,7 @@ impl Delivery {
             delivered: 0,
             messages: BytesMut::new(),
             added: 0,
+            usual: 0,
             receiver: None,
         }
     }
@@ -81,6 +87,7 @@ impl Delivery {
         if !goes_on {
             self.flush_messages();
             self.receiver = Some(Rc::clone(member));
+            self.messages.reserve(self.usual);
         }
         &mut self.messages
     }
@@ -101,12 +108,19 @@ impl Delivery {
         let Some(member) = self.receiver.take().filter(|_| added > 0) else {
             return;
         };
-        match member.outbox.push_copy(&self.messages, added) {
+        let pushed = if self.messages.len() < SHARE_FROM {
+            let pushed = member.outbox.push_copy(&self.messages, added);
+            self.messages.clear();
+            pushed
+        } else {
+            self.usual = self.messages.len();
+            member.outbox.push(&self.messages.split().freeze(), added)
+        };
+        match pushed {
             Push::Queued => self.dirty(&member.outbox),
             Push::Full => self.cut(&member),
             Push::Closed => {}
         }
-        self.messages.clear();
     }
 
     /// Answers something that this client asked for.

@@ -70,6 +70,17 @@ impl Receivers {
         self.group(wire).map_or(&[], |group| &group.members)
     }
 
+    /// The kind of wire that all of them are on, and the smallest message limit there; `None` if
+    /// there are several.
+    #[must_use]
+    pub fn only_wire(&self) -> Option<(Wire, usize)> {
+        let mut wires = Wire::ALL
+            .into_iter()
+            .filter(|wire| !self.on(*wire).is_empty());
+        let only = wires.next().filter(|_| wires.next().is_none())?;
+        Some((only, self.smallest_limit(only)))
+    }
+
     /// The smallest message limit among those on `wire`, in bytes.
     #[must_use]
     pub fn smallest_limit(&self, wire: Wire) -> usize {

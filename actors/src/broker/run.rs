@@ -10,7 +10,7 @@ use rewamp_wamp::codec::EventHead;
 use rewamp_wamp::framing::Wire;
 use rewamp_wamp::id::{PublicationId, SessionId};
 use rewamp_wamp::message::{EventDetails, ReceiverLists};
-use rewamp_wamp::payload::Payload;
+use rewamp_wamp::payload::{Payload, PayloadSlice};
 use rewamp_wamp::serializer::Serializer;
 use rewamp_wamp::uri::MatchPolicy;
 use rewamp_wamp::value::Dict;
@@ -118,6 +118,8 @@ struct Open {
     topic: ByteString,
     is_disclosed: bool,
     is_plain: bool,
+    /// The only kind of wire that somebody receives on, and the smallest message limit there.
+    only: Option<(Wire, usize)>,
 }
 
 impl Open {
@@ -128,6 +130,7 @@ impl Open {
             topic: publication.topic.clone(),
             is_disclosed: publication.disclosed.is_some(),
             is_plain: publication.extra.is_empty(),
+            only: subscription.receivers.borrow().only_wire(),
         }
     }
 
@@ -153,6 +156,8 @@ struct Frames {
     events: u32,
     /// What the EVENTs have in common.
     head: Option<EventHead>,
+    /// Bytes that the last run had: what is made room for when one begins.
+    usual: usize,
 }
 
 impl Run {
@@ -195,11 +200,48 @@ impl Run {
                 deliver(&alone, length, members, publication, delivery);
             } else {
                 frames.events += 1;
-                if frames.events >= EVENTS || frames.bytes.len() >= BYTES {
+                if frames.is_long() {
                     frames.flush(members, publication.except(), delivery);
                 }
             }
         }
+    }
+
+    /// Adds the EVENT of a publication that differs from the one before it in nothing but its ID and
+    /// its arguments, and was not kept by a history either. False if it has to go the long way.
+    pub(super) fn append_alike(
+        &mut self,
+        id: PublicationId,
+        payload: PayloadSlice<'_>,
+        delivery: &mut Delivery,
+    ) -> bool {
+        let Some(open) = self.open.as_ref().filter(|open| open.is_plain) else {
+            return false;
+        };
+        let Some((wire, limit)) = open
+            .only
+            .filter(|(wire, _)| wire.serializer == payload.serializer())
+        else {
+            return false;
+        };
+        let Some(frames) = self.wires.get_mut(wire.index()) else {
+            return false;
+        };
+        let before = frames.bytes.len();
+        let head = frames.head.as_ref();
+        match head.and_then(|head| head.append_slice(id, payload, &mut frames.bytes).ok()) {
+            Some(length) if length <= limit => {}
+            _ => {
+                frames.bytes.truncate(before);
+                return false;
+            }
+        }
+        frames.events += 1;
+        if frames.is_long() {
+            let receivers = open.subscription.receivers.borrow();
+            frames.flush(receivers.on(wire), open.except, delivery);
+        }
+        true
     }
 
     /// Delivers the EVENT by itself, to those receivers that its lists admit.
@@ -255,6 +297,9 @@ impl Frames {
         publication: &Publication<'_>,
     ) -> Option<usize> {
         let payload = publication.payload.of(wire.serializer)?;
+        if self.bytes.is_empty() {
+            self.bytes.reserve(self.usual);
+        }
         let head = match &mut self.head {
             Some(head) => head,
             none => {
@@ -263,6 +308,10 @@ impl Frames {
             }
         };
         head.append(publication.id, payload, &mut self.bytes).ok()
+    }
+
+    fn is_long(&self) -> bool {
+        self.events >= EVENTS || self.bytes.len() >= BYTES
     }
 
     fn flush(
@@ -280,6 +329,7 @@ impl Frames {
             receivers.for_each(|member| delivery.copied_events(member, &self.bytes, events));
             self.bytes.clear();
         } else {
+            self.usual = self.bytes.len();
             let shared = self.bytes.split().freeze();
             receivers.for_each(|member| delivery.events(member, &shared, events));
         }

@@ -2,13 +2,16 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
+use rewamp_wamp::codec::{Plain, PlainKind};
 use rewamp_wamp::message::{Message as WampMessage, MessageType};
 
 use super::Realm;
 use super::held::Remainder;
 use super::member::Member;
-use super::messages::Batch;
-use super::publish::Published;
+use super::messages::{Batch, Sent};
+use super::publish::{LastPublication, Published};
+use crate::dealer::Registration;
 use crate::metrics::{Counter, Id, RealmMetrics};
 
 /// Messages received, by type.
@@ -66,6 +69,13 @@ impl Received {
     }
 }
 
+/// What the next message of a batch may be like.
+#[derive(Default)]
+struct Last {
+    publication: Option<LastPublication>,
+    called: Option<Rc<Registration>>,
+}
+
 impl Realm {
     /// Handles a batch, or has it wait behind others of its session.
     pub(super) fn batch(&mut self, batch: Batch) {
@@ -95,23 +105,87 @@ impl Realm {
         hold: bool,
     ) -> Result<(), Remainder> {
         self.now = self.clock.now();
+        let mut last = Last::default();
         let mut result = Ok(());
-        while let Some(message) = left.messages.get(left.next) {
-            match message {
-                WampMessage::Publish(publish) => {
-                    if self.publish(member, publish, hold) == Published::NoRoom {
-                        result = Err(left);
-                        break;
-                    }
+        while let Some(sent) = left.messages.get(left.next) {
+            let (message_type, done) = match sent {
+                Sent::Plain(plain) => {
+                    let done = self.plain(member, plain, &left.block, hold, &mut last);
+                    (plain.message_type(), done)
                 }
-                request => self.request(member, request),
+                Sent::Message(message) => {
+                    last = Last::default();
+                    (message.message_type(), self.message(member, message, hold))
+                }
+            };
+            if done == Published::NoRoom {
+                result = Err(left);
+                break;
             }
-            self.received.count(message.message_type());
+            self.received.count(message_type);
             left.next += 1;
         }
         self.acknowledge(member);
         self.hand_over();
         result
+    }
+
+    fn message(&mut self, member: &Rc<Member>, message: &WampMessage, hold: bool) -> Published {
+        match message {
+            WampMessage::Publish(publish) => self.publish(member, publish, hold),
+            request => {
+                self.request(member, request);
+                Published::Done
+            }
+        }
+    }
+
+    /// Most messages are like one before them in their batch, but for their arguments.
+    fn plain(
+        &mut self,
+        member: &Rc<Member>,
+        plain: &Plain,
+        block: &Bytes,
+        hold: bool,
+        last: &mut Last,
+    ) -> Published {
+        let serializer = member.wire.serializer;
+        let alike = match (plain.kind, &*last) {
+            (
+                PlainKind::Publish,
+                Last {
+                    publication: Some(last),
+                    ..
+                },
+            ) => self.publish_alike(member, plain, block, last),
+            (
+                PlainKind::Call,
+                Last {
+                    called: Some(last), ..
+                },
+            ) => self.call_alike(member, plain, block, last),
+            (PlainKind::Yield, _) => {
+                // What was published before is seen before.
+                self.broker.flush(&mut self.delivery);
+                let payload = plain.payload(serializer, block);
+                self.dealer
+                    .answer_plainly(member, plain.request, payload, &mut self.delivery)
+            }
+            _ => false,
+        };
+        if alike {
+            return Published::Done;
+        }
+        let message = plain.message(serializer, block);
+        let done = self.message(member, &message, hold);
+        match &message {
+            WampMessage::Publish(publish) => {
+                last.publication = self.last_publication(member, publish);
+            }
+            WampMessage::Call(call) => last.called = self.last_called(member, call),
+            _ => {}
+        }
+        done
     }
 
     fn request(&mut self, member: &Rc<Member>, request: &WampMessage) {

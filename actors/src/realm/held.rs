@@ -7,13 +7,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use actix::prelude::*;
+use bytes::Bytes;
 use foldhash::HashMap;
 use log::warn;
 use rewamp_wamp::id::SessionId;
-use rewamp_wamp::message::Message as WampMessage;
 
 use super::Realm;
-use super::messages::Batch;
+use super::messages::{Batch, Sent};
 use crate::metrics::Gauge;
 use crate::session::outbox::Ticket;
 
@@ -23,7 +23,8 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is left of a batch.
 pub(super) struct Remainder {
-    pub(super) messages: Vec<WampMessage>,
+    pub(super) block: Bytes,
+    pub(super) messages: Vec<Sent>,
     /// The first one that has not been handled.
     pub(super) next: usize,
     #[expect(dead_code, reason = "its drop lets the session's transport read on")]
@@ -33,6 +34,7 @@ pub(super) struct Remainder {
 impl Remainder {
     pub(super) fn of(batch: Batch) -> Self {
         Self {
+            block: batch.block,
             messages: batch.messages,
             next: 0,
             ticket: batch.ticket,

@@ -10,11 +10,11 @@ use foldhash::HashMap;
 use rewamp_history::Identity;
 use rewamp_wamp::error_uri;
 use rewamp_wamp::framing::Wire;
-use rewamp_wamp::id::{RegistrationId, RequestId, SessionId, SubscriptionId};
+use rewamp_wamp::id::{RegistrationId, SessionId, SubscriptionId};
 
 use super::role::{Asker, CallPermit, NotAuthorized, Role};
 use crate::broker::Subscription;
-use crate::dealer::{Pending, Refusal, Registration};
+use crate::dealer::{Invocations, Pending, Refusal, Registration};
 use crate::session::SessionDetails;
 use crate::session::outbox::Outbox;
 
@@ -40,10 +40,9 @@ pub struct Member {
     /// How many of its calls wait for an answer.
     pub(crate) calls: Cell<usize>,
     /// The INVOCATIONs that it has not answered.
-    pub(crate) invocations: RefCell<HashMap<RequestId, Pending>>,
+    pub(crate) invocations: RefCell<Invocations<Pending>>,
     /// The procedure that it called last, and that it may.
     last_call: RefCell<Option<(ByteString, CallPermit)>>,
-    next_invocation: Cell<RequestId>,
 }
 
 impl Member {
@@ -73,7 +72,6 @@ impl Member {
             calls: Cell::default(),
             invocations: RefCell::default(),
             last_call: RefCell::default(),
-            next_invocation: Cell::new(RequestId::FIRST),
         }
     }
 
@@ -116,12 +114,5 @@ impl Member {
             uri: error_uri::NOT_AUTHORIZED,
             text: denied.told_to(&asker),
         }
-    }
-
-    /// The request ID of the next INVOCATION to it: session scope, counting up from 1.
-    pub(crate) fn next_invocation(&self) -> RequestId {
-        let id = self.next_invocation.get();
-        self.next_invocation.set(id.next());
-        id
     }
 }

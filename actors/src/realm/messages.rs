@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
+use bytes::Bytes;
+use rewamp_wamp::codec::Plain;
 use rewamp_wamp::framing::Wire;
 use rewamp_wamp::id::SessionId;
 use rewamp_wamp::message::Message as WampMessage;
@@ -30,10 +32,21 @@ pub struct Join {
 pub struct Batch {
     /// Whose.
     pub session: SessionId,
+    /// What it was read into.
+    pub block: Bytes,
     /// In the order they came.
-    pub messages: Vec<WampMessage>,
+    pub messages: Vec<Sent>,
     /// Lets the session's transport read on once the batch is done.
     pub ticket: Ticket,
+}
+
+/// A message that a session sent.
+#[derive(Debug)]
+pub enum Sent {
+    /// Most: where it stands in the batch's block.
+    Plain(Plain),
+    /// All others.
+    Message(Box<WampMessage>),
 }
 
 /// A session's connection is gone.

@@ -8,9 +8,9 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use log::debug;
 use rewamp_history::{Receivers, StoredTopic};
-use rewamp_wamp::codec;
+use rewamp_wamp::codec::{self, Plain};
 use rewamp_wamp::error_uri;
-use rewamp_wamp::id::PublicationId;
+use rewamp_wamp::id::{PublicationId, RequestId};
 use rewamp_wamp::message::{MessageType, Publish, PublishOptions};
 use rewamp_wamp::serializer::{Serializer, append_value};
 use rewamp_wamp::uri::{MatchPolicy, check_uri, is_restricted};
@@ -47,6 +47,14 @@ enum Kept {
     NoRoom,
     /// The history is only read.
     ReadOnly,
+}
+
+/// A publication without options that receivers see, which went to one subscription or none and
+/// into no history. It has to be forgotten when anything but publications and calls has changed the
+/// realm since.
+pub(super) struct LastPublication {
+    route: Rc<Route>,
+    exclude_me: bool,
 }
 
 impl Realm {
@@ -92,6 +100,48 @@ impl Realm {
         self.deliver(member, publish, &route, permit, id);
         self.conclude(member, publish, id, &kept);
         Published::Done
+    }
+
+    /// Publishes what differs from `last` in nothing but its arguments and acknowledgement. False
+    /// if it does in more, or has to go the long way for another reason.
+    pub(super) fn publish_alike(
+        &mut self,
+        member: &Member,
+        plain: &Plain,
+        block: &Bytes,
+        last: &LastPublication,
+    ) -> bool {
+        let LastPublication { route, exclude_me } = last;
+        if *exclude_me != plain.exclude_me || plain.name(block) != route.topic.as_bytes() {
+            return false;
+        }
+        let id = self.ids.draw();
+        let payload = plain.payload(member.wire.serializer, block);
+        if !route.matches.is_empty() && !self.broker.publish_alike(id, payload, &mut self.delivery)
+        {
+            return false;
+        }
+        self.published += 1;
+        if plain.acknowledge {
+            self.published_at_once(member, plain.request, id);
+        }
+        true
+    }
+
+    /// What a publication can be like that follows this one in its batch.
+    pub(super) fn last_publication(
+        &mut self,
+        member: &Member,
+        publish: &Publish,
+    ) -> Option<LastPublication> {
+        let generation = self.broker.generation();
+        let (route, _) = self
+            .routes
+            .known(&publish.topic, &member.role, generation)?;
+        (route.stored.is_none() && route.matches.len() <= 1).then_some(LastPublication {
+            route,
+            exclude_me: publish.options.exclude_me,
+        })
     }
 
     /// What is known of the topic, and what the publisher's role may do there.
@@ -220,12 +270,14 @@ impl Realm {
                     place,
                 });
             }
-            _ if wanted => {
-                codec::append_published(member.wire, request, id, &mut self.acknowledgements);
-                self.acknowledged += 1;
-            }
+            _ if wanted => self.published_at_once(member, request, id),
             _ => {}
         }
+    }
+
+    fn published_at_once(&mut self, member: &Member, request: RequestId, id: PublicationId) {
+        codec::append_published(member.wire, request, id, &mut self.acknowledgements);
+        self.acknowledged += 1;
     }
 
     /// The end of a batch: the acknowledgements that wait for nothing go out together.

@@ -4,7 +4,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use bytestring::ByteString;
+use rewamp_wamp::codec::Plain;
 use rewamp_wamp::error_uri;
 use rewamp_wamp::id::{RequestId, SubscriptionId};
 use rewamp_wamp::message::{
@@ -18,7 +20,7 @@ use rewamp_wamp::value::Dict;
 use super::Realm;
 use super::member::Member;
 use crate::broker;
-use crate::dealer::Refusal;
+use crate::dealer::{Refusal, Registration};
 
 /// Subscriptions that one session holds, at most. 65,536: above it, a pattern is what is meant.
 const SUBSCRIPTIONS: usize = 65_536;
@@ -231,6 +233,32 @@ impl Realm {
             self.dealer
                 .call(member, call, permit.discloses_caller(), &mut self.delivery);
         }
+    }
+
+    /// Calls what was called before, by nothing but a CALL without options. False if it does not, or
+    /// has to go the long way for another reason.
+    pub(super) fn call_alike(
+        &mut self,
+        member: &Rc<Member>,
+        plain: &Plain,
+        block: &Bytes,
+        last: &Registration,
+    ) -> bool {
+        if plain.name(block) != last.procedure.as_bytes() {
+            return false;
+        }
+        self.broker.flush(&mut self.delivery);
+        let payload = plain.payload(member.wire.serializer, block);
+        self.dealer
+            .call_alike(member, plain.request, last, payload, &mut self.delivery)
+    }
+
+    /// What a CALL can be like that follows this one in its batch: where the caller may call, and
+    /// is not disclosed.
+    pub(super) fn last_called(&self, member: &Member, call: &Call) -> Option<Rc<Registration>> {
+        let permit = member.may_call(&call.procedure).ok()?;
+        let registration = self.dealer.lookup(&call.procedure)?;
+        (!permit.discloses_caller()).then(|| Rc::clone(registration))
     }
 
     fn refuse(

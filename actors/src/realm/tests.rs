@@ -1,6 +1,7 @@
 //! A realm as its clients see it: whole messages go in through a session's stream, what comes out
 //! of its outbox is read back. No socket between; the clock is the test's where it matters.
 
+mod alike; // batches against single messages
 mod client; // one session
 mod broker; // publish and subscribe
 mod dealer; // calls

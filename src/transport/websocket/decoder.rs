@@ -1,6 +1,8 @@
 //! WebSocket messages from a client: frames put together, pings answered, the closing noticed.
 //! Pure: bytes in, messages out. RFC 6455, sections 5 and 7.
 
+use std::ops::Range;
+
 use actix_http::ws::{CloseCode, CloseReason, OpCode, Parser};
 use bytes::{Bytes, BytesMut};
 use rewamp_wamp::serializer::Serializer;
@@ -116,10 +118,12 @@ impl Decoder {
                     let message = self.begun.take().unwrap_or_default().freeze();
                     // The messages before it come first.
                     whole.move_to(read, batch);
-                    batch.messages.push(message);
+                    batch.frames.push(message.into());
                 }
             }
-            OpCode::Text | OpCode::Binary if head.last => whole.messages.push((start, length)),
+            OpCode::Text | OpCode::Binary if head.last => {
+                whole.places.push(start as u32..whole.end as u32);
+            }
             OpCode::Text | OpCode::Binary => self.begun = Some(BytesMut::from(&*payload)),
             OpCode::Pong | OpCode::Bad => {}
         }
@@ -132,20 +136,13 @@ impl Decoder {
 struct Whole {
     /// Where the next frame begins.
     end: usize,
-    /// Start and length of the messages among them.
-    messages: Vec<(usize, usize)>,
+    /// Where the messages among them are.
+    places: Vec<Range<u32>>,
 }
 
 impl Whole {
-    /// The messages are slices of what was read: nothing is copied.
     fn move_to(&mut self, read: &mut BytesMut, batch: &mut Batch) {
-        let frames = read.split_to(self.end.min(read.len())).freeze();
-        let slices = self
-            .messages
-            .iter()
-            .map(|&(start, length)| frames.slice(start..start + length));
-        batch.messages.extend(slices);
-        self.messages.clear();
+        batch.take(read, self.end, std::mem::take(&mut self.places));
         self.end = 0;
     }
 }
@@ -198,6 +195,7 @@ pub(super) fn ping_frame() -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rewamp_actors::session::Frames;
 
     const RULES: Rules = Rules {
         serializer: Serializer::Json,
@@ -223,7 +221,7 @@ mod tests {
         let bytes = frames.concat();
         let (batch, result, left) = decode_at_once(&mut Decoder::new(RULES), &bytes);
         assert_eq!(result, Ok(()));
-        assert_eq!((batch.messages.as_slice(), left), (&*bytes_of(messages), 0));
+        assert_eq!((messages_of(&batch), left), (bytes_of(messages), 0));
 
         // The same byte by byte.
         let (mut decoder, mut read, mut batch) =
@@ -232,7 +230,11 @@ mod tests {
             read.extend_from_slice(&[byte]);
             decoder.decode(&mut read, &mut batch).unwrap();
         }
-        assert_eq!(batch.messages, bytes_of(messages));
+        assert_eq!(messages_of(&batch), bytes_of(messages));
+    }
+
+    fn messages_of(batch: &Batch) -> Vec<Bytes> {
+        batch.frames.iter().flat_map(Frames::messages).collect()
     }
 
     fn bytes_of(messages: &[&[u8]]) -> Vec<Bytes> {
@@ -291,7 +293,7 @@ mod tests {
             .concat();
             let (batch, result, _) = decode_at_once(&mut Decoder::new(RULES), &bytes);
             assert_eq!(result, Ok(()));
-            assert_eq!(batch.messages, bytes_of(&[b"last"]));
+            assert_eq!(messages_of(&batch), bytes_of(&[b"last"]));
             assert_eq!(batch.closed.as_deref(), Some(farewell));
         };
         check(&[], &[0x88, 2, 0x03, 0xE8]);
@@ -304,7 +306,7 @@ mod tests {
         let check = |bytes: &[u8], code: u16, reason: &str| {
             let all = [&frame(0x81, b"good"), bytes].concat();
             let (batch, result, _) = decode_at_once(&mut Decoder::new(RULES), &all);
-            assert_eq!(batch.messages, bytes_of(&[b"good"]));
+            assert_eq!(messages_of(&batch), bytes_of(&[b"good"]));
             let fault = result.unwrap_err();
             assert_eq!(fault.text, reason);
             assert_eq!(fault.farewell[..2], [0x88, 2 + reason.len() as u8]);
@@ -363,7 +365,7 @@ mod tests {
             ..RULES
         };
         let (batch, _, _) = decode_at_once(&mut Decoder::new(rules), &frame(0x82, &[0x80]));
-        assert_eq!(batch.messages, bytes_of(&[&[0x80]]));
+        assert_eq!(messages_of(&batch), bytes_of(&[&[0x80]]));
         let (_, result, _) = decode_at_once(&mut Decoder::new(rules), &frame(0x81, b"[]"));
         assert_eq!(
             result.unwrap_err().text,

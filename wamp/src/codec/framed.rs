@@ -3,12 +3,12 @@
 use bytes::BytesMut;
 use smallvec::SmallVec;
 
-use super::hot::{Head, TooLong};
+use super::hot::append_event;
 use super::{encode, write_options};
 use crate::framing::{FrameTooLong, Wire, append_framed};
 use crate::id::{PublicationId, SubscriptionId};
 use crate::message::{EventDetails, Message, MessageType};
-use crate::payload::Payload;
+use crate::payload::{Payload, PayloadSlice};
 use crate::serializer::{
     CborWriter, JsonWriter, MsgPackWriter, Serializer, TranscodeError, Writer,
 };
@@ -109,57 +109,26 @@ impl EventHead {
         payload: &Payload,
         out: &mut BytesMut,
     ) -> Result<usize, EncodeError> {
-        if payload.serializer() == self.wire.serializer
-            && let Ok(appended) = self.append_short(publication, payload, out)
-        {
-            return Ok(appended?);
+        if payload.serializer() == self.wire.serializer {
+            return Ok(self.append_slice(publication, payload.as_slice(), out)?);
         }
-        match self.wire.serializer {
-            Serializer::Json => self.append_with::<JsonWriter>(publication, payload, out),
-            Serializer::MsgPack => self.append_with::<MsgPackWriter>(publication, payload, out),
-            Serializer::Cbor => self.append_with::<CborWriter>(publication, payload, out),
-        }
+        let other = payload.transcode(self.wire.serializer);
+        let other = other.map_err(|error| error.within("EVENT."))?;
+        Ok(self.append_slice(publication, other.as_slice(), out)?)
     }
 
-    /// The same by way of the stack, for a payload of the same serializer.
+    /// As [`Self::append`], for a payload of the same serializer.
+    ///
+    /// # Errors
+    /// What the frame cannot hold.
     #[inline]
-    fn append_short(
+    pub fn append_slice(
         &self,
         publication: PublicationId,
-        payload: &Payload,
+        payload: PayloadSlice<'_>,
         out: &mut BytesMut,
-    ) -> Result<Result<usize, FrameTooLong>, TooLong> {
-        let mut head = Head::of_list(self.wire.serializer, 4 + payload.elements());
-        head.raw(&self.subscription)?;
-        head.number(publication.get())?;
-        head.raw(&self.details)?;
-        Ok(head.finish(self.wire, payload, out))
-    }
-
-    fn append_with<W: Writer>(
-        &self,
-        publication: PublicationId,
-        payload: &Payload,
-        out: &mut BytesMut,
-    ) -> Result<usize, EncodeError> {
-        if payload.serializer() != W::SERIALIZER {
-            let other = payload.transcode(W::SERIALIZER);
-            let other = other.map_err(|error| error.within("EVENT."))?;
-            return self.append_with::<W>(publication, &other, out);
-        }
-        const LIST_AND_ID_BYTES: usize = 20;
-        let head = self.subscription.len() + self.details.len() + LIST_AND_ID_BYTES;
-        append_framed(self.wire, head + payload.tail().len(), out, |out| {
-            W::begin_list(out, 4 + payload.elements());
-            out.extend_from_slice(&self.subscription);
-            W::unsigned(out, publication.get());
-            out.extend_from_slice(&self.details);
-            if !payload.is_empty() {
-                W::separate(out, false);
-                out.extend_from_slice(payload.tail());
-            }
-            W::end_list(out);
-            Ok(())
-        })
+    ) -> Result<usize, FrameTooLong> {
+        let (subscription, details) = (&self.subscription, &self.details);
+        append_event(self.wire, subscription, publication, details, payload, out)
     }
 }

@@ -1,180 +1,213 @@
-//! The messages that a router sends by the million, put together on the stack: everything but the
-//! payload is short, so it is laid out first, its length known before the frame's header is
-//! written, and nothing is moved afterwards. What does not fit here goes by way of `framed.rs`,
-//! which writes the same bytes.
+//! The messages that a router sends by the million: their length is known before anything is
+//! written, and every byte goes where it stays. (Put together on the stack and copied from there
+//! they cost more: a wide load has to wait for the narrow stores before it.) All others go by way
+//! of `framed.rs`, which writes the same bytes.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::framing::{FrameTooLong, Wire};
+use crate::framing::rawsocket::{FrameKind, frame_header};
+use crate::framing::{FrameTooLong, Framing, Wire};
 use crate::id::{PublicationId, RegistrationId, RequestId};
 use crate::message::MessageType;
-use crate::payload::Payload;
+use crate::payload::PayloadSlice;
 use crate::serializer::{Serializer, append_value};
 use crate::value::{Dict, Value};
 
-/// Bytes of everything but the payload, at most.
-const HEAD_BYTES: usize = 96;
-
-/// What stands before the payload of one message.
-pub(super) struct Head {
-    serializer: Serializer,
-    bytes: [u8; HEAD_BYTES],
-    length: usize,
-}
-
-/// It does not fit; nothing has been written.
-pub(super) struct TooLong;
-
-impl Head {
-    /// The beginning of a list of that many elements, at most 15.
-    pub(super) fn of_list(serializer: Serializer, elements: usize) -> Self {
-        let elements = elements as u8 & 0x0f;
-        let first = match serializer {
-            Serializer::Json => b'[',
-            Serializer::MsgPack => 0x90 | elements,
-            Serializer::Cbor => 0x80 | elements,
-        };
-        let mut bytes = [0; HEAD_BYTES];
-        if let Some(place) = bytes.first_mut() {
-            *place = first;
-        }
-        Self {
-            serializer,
-            bytes,
-            length: 1,
-        }
-    }
-
-    /// Appends bytes that are already serialized, separators included.
-    #[inline]
-    pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
-        let end = self.length + bytes.len();
-        let place = self.bytes.get_mut(self.length..end).ok_or(TooLong)?;
-        place.copy_from_slice(bytes);
-        self.length = end;
-        Ok(())
-    }
-
-    /// Appends a number.
-    #[inline]
-    pub(super) fn number(&mut self, number: u64) -> Result<(), TooLong> {
-        match self.serializer {
-            Serializer::Json => self.raw(itoa::Buffer::new().format(number).as_bytes()),
-            Serializer::MsgPack => self.binary_number(number, [0xcc, 0xcd, 0xce, 0xcf], 0x7f, 0),
-            Serializer::Cbor => self.binary_number(number, [0x18, 0x19, 0x1a, 0x1b], 0x17, 0),
-        }
-    }
-
-    /// The shortest of the forms that MessagePack and CBOR share but for their first bytes.
-    #[inline]
-    fn binary_number(
-        &mut self,
-        number: u64,
-        [of_8, of_16, of_32, of_64]: [u8; 4],
-        largest_in_one: u64,
-        base: u8,
-    ) -> Result<(), TooLong> {
-        let bytes = number.to_be_bytes();
-        let [a, b, c, d, e, f, g, h] = bytes;
-        if number > u64::from(u32::MAX) {
-            self.raw(&[of_64, a, b, c, d, e, f, g, h])
-        } else if number <= largest_in_one {
-            self.raw(&[base | h])
-        } else if number <= u64::from(u8::MAX) {
-            self.raw(&[of_8, h])
-        } else if number <= u64::from(u16::MAX) {
-            self.raw(&[of_16, g, h])
-        } else {
-            self.raw(&[of_32, e, f, g, h])
-        }
-    }
-
-    /// Appends a separator and a number.
-    #[inline]
-    fn next_number(&mut self, number: u64) -> Result<(), TooLong> {
-        if self.serializer == Serializer::Json {
-            self.raw(b",")?;
-        }
-        self.number(number)
-    }
-
-    /// Appends a separator and an empty map.
-    #[inline]
-    fn empty_map(&mut self) -> Result<(), TooLong> {
-        self.raw(match self.serializer {
-            Serializer::Json => b",{}",
-            Serializer::MsgPack => &[0x80],
-            Serializer::Cbor => &[0xa0],
-        })
-    }
-
-    /// Appends the frame of the message to `out`, with `payload` of the same serializer at its
-    /// end, and returns the length of the message in it.
-    ///
-    /// # Errors
-    /// If no frame is so long; nothing is appended.
-    #[inline]
-    pub(super) fn finish(
-        mut self,
-        wire: Wire,
-        payload: &Payload,
-        out: &mut BytesMut,
-    ) -> Result<usize, FrameTooLong> {
-        let json = self.serializer == Serializer::Json;
-        let tail = payload.tail();
-        if json && !payload.is_empty() && self.raw(b",").is_err() {
-            return Err(FrameTooLong {
-                bytes: self.length + tail.len(),
-            });
-        }
-        let length = self.length + tail.len() + usize::from(json);
-        let header = wire.header(length)?;
-        let header = header.as_bytes();
-        out.reserve(header.len() + length);
-        out.extend_from_slice(header);
-        out.extend_from_slice(self.bytes.get(..self.length).unwrap_or_default());
-        out.extend_from_slice(tail);
-        if json {
-            out.extend_from_slice(b"]");
-        }
-        Ok(length)
+/// The first byte of a list of at most 15 elements.
+const fn list_head(serializer: Serializer, elements: u8) -> u8 {
+    match serializer {
+        Serializer::Json => b'[',
+        Serializer::MsgPack => 0x90 | (elements & 0x0f),
+        Serializer::Cbor => 0x80 | (elements & 0x0f),
     }
 }
 
 /// A framed `[50, request, {}, …payload]`; `None` if `payload` is of another serializer or does
 /// not fit a frame.
+#[inline]
 pub fn append_result(
     wire: Wire,
     request: RequestId,
-    payload: &Payload,
+    payload: PayloadSlice<'_>,
     out: &mut BytesMut,
 ) -> Option<usize> {
-    let ids = [request.get()];
-    append(wire, MessageType::Result, &ids, true, payload, out)
+    let ids = [MessageType::Result.code(), request.get()];
+    append(wire, ids, empty_map(wire.serializer), payload, out)
 }
 
 /// A framed `[68, request, registration, {}, …payload]`; `None` as for [`append_result`].
+#[inline]
 pub fn append_invocation(
     wire: Wire,
     request: RequestId,
     registration: RegistrationId,
-    payload: &Payload,
+    payload: PayloadSlice<'_>,
     out: &mut BytesMut,
 ) -> Option<usize> {
-    let ids = [request.get(), registration.get()];
-    append(wire, MessageType::Invocation, &ids, true, payload, out)
+    let code = MessageType::Invocation.code();
+    let ids = [code, request.get(), registration.get()];
+    append(wire, ids, empty_map(wire.serializer), payload, out)
 }
 
 /// A framed PUBLISHED; returns the length of the message in it.
+#[inline]
 pub fn append_published(
     wire: Wire,
     request: RequestId,
     publication: PublicationId,
     out: &mut BytesMut,
 ) -> usize {
-    let ids = [request.get(), publication.get()];
-    let nothing = Payload::empty(wire.serializer);
-    append(wire, MessageType::Published, &ids, false, &nothing, out).unwrap_or_default()
+    let code = MessageType::Published.code();
+    let ids = [code, request.get(), publication.get()];
+    let nothing = PayloadSlice {
+        serializer: wire.serializer,
+        elements: 0,
+        tail: &[],
+    };
+    append(wire, ids, &[], nothing, out).unwrap_or_default()
+}
+
+/// A framed EVENT: `subscription` is what stands between the head of the list and the
+/// publication, `details` what stands between that and the payload.
+#[inline]
+pub(super) fn append_event(
+    wire: Wire,
+    subscription: &[u8],
+    publication: PublicationId,
+    details: &[u8],
+    payload: PayloadSlice<'_>,
+    out: &mut BytesMut,
+) -> Result<usize, FrameTooLong> {
+    let json = wire.serializer == Serializer::Json;
+    let publication = publication.get();
+    let comma = json && payload.elements > 0;
+    let length = 1
+        + subscription.len()
+        + number_length(wire.serializer, publication)
+        + details.len()
+        + usize::from(comma)
+        + payload.tail.len()
+        + usize::from(json);
+    begin(wire, length, 4 + payload.elements, out)?;
+    out.extend_from_slice(subscription);
+    put_number(wire.serializer, publication, out);
+    out.extend_from_slice(details);
+    end(json, comma, payload.tail, out);
+    Ok(length)
+}
+
+const fn empty_map(serializer: Serializer) -> &'static [u8] {
+    match serializer {
+        Serializer::Json => b",{}",
+        Serializer::MsgPack => &[0x80],
+        Serializer::Cbor => &[0xa0],
+    }
+}
+
+/// Bytes of a number.
+#[inline]
+fn number_length(serializer: Serializer, number: u64) -> usize {
+    if serializer == Serializer::Json {
+        return 1 + number.checked_ilog10().unwrap_or_default() as usize;
+    }
+    let in_one = match serializer {
+        Serializer::MsgPack => 0x7f,
+        _ => 0x17,
+    };
+    match number {
+        0x1_0000_0000.. => 9,
+        number if number <= in_one => 1,
+        0..=0xff => 2,
+        0x100..=0xffff => 3,
+        _ => 5,
+    }
+}
+
+#[inline]
+fn put_number(serializer: Serializer, number: u64, out: &mut BytesMut) {
+    let [of_8, of_16, of_32, of_64] = match serializer {
+        Serializer::Json => {
+            return out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        }
+        Serializer::MsgPack => [0xcc, 0xcd, 0xce, 0xcf],
+        Serializer::Cbor => [0x18, 0x19, 0x1a, 0x1b],
+    };
+    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
+    match number_length(serializer, number) {
+        9 => out.extend_from_slice(&[of_64, a, b, c, d, e, f, g, h]),
+        5 => out.extend_from_slice(&[of_32, e, f, g, h]),
+        3 => out.extend_from_slice(&[of_16, g, h]),
+        2 => out.extend_from_slice(&[of_8, h]),
+        _ => out.extend_from_slice(&[h]),
+    }
+}
+
+/// The header of a frame and the head of a list of `elements`, with room for the rest.
+#[inline]
+fn begin(wire: Wire, length: usize, elements: u8, out: &mut BytesMut) -> Result<(), FrameTooLong> {
+    /// Of a frame's header and the head of a list.
+    const MOST: usize = 12;
+    let list = list_head(wire.serializer, elements);
+    if wire.framing == Framing::RawSocket {
+        let header = frame_header(FrameKind::Message, length);
+        let [a, b, c, d] = header.ok_or(FrameTooLong { bytes: length })?;
+        out.reserve(MOST + length);
+        out.extend_from_slice(&[a, b, c, d, list]);
+    } else {
+        let header = wire.header(length)?;
+        out.reserve(MOST + length);
+        out.extend_from_slice(header.as_bytes());
+        out.extend_from_slice(&[list]);
+    }
+    Ok(())
+}
+
+/// The payload, with a comma before it where one is wanted, and the end of the list.
+#[inline]
+fn end(json: bool, comma: bool, tail: &[u8], out: &mut BytesMut) {
+    if comma {
+        out.extend_from_slice(b",");
+    }
+    out.extend_from_slice(tail);
+    if json {
+        out.extend_from_slice(b"]");
+    }
+}
+
+#[inline]
+fn append<const N: usize>(
+    wire: Wire,
+    numbers: [u64; N],
+    details: &[u8],
+    payload: PayloadSlice<'_>,
+    out: &mut BytesMut,
+) -> Option<usize> {
+    let serializer = wire.serializer;
+    if payload.serializer != serializer {
+        return None;
+    }
+    let json = serializer == Serializer::Json;
+    let comma = json && payload.elements > 0;
+    let lengths = numbers.map(|number| number_length(serializer, number));
+    let commas = if json { N - 1 } else { 0 };
+    let length = 1
+        + lengths.iter().sum::<usize>()
+        + commas
+        + details.len()
+        + usize::from(comma)
+        + payload.tail.len()
+        + usize::from(json);
+    let elements = N as u8 + u8::from(!details.is_empty()) + payload.elements;
+    begin(wire, length, elements, out).ok()?;
+    for (place, number) in numbers.into_iter().enumerate() {
+        if json && place > 0 {
+            out.extend_from_slice(b",");
+        }
+        put_number(serializer, number, out);
+    }
+    out.extend_from_slice(details);
+    end(json, comma, payload.tail, out);
+    Some(length)
 }
 
 /// Puts a frame and a RESULT around its one element, the list of arguments, which stands in
@@ -188,27 +221,23 @@ pub fn frame_result(
     mut bytes: BytesMut,
     begin: usize,
 ) -> Option<Bytes> {
-    let mut head = Head::of_list(wire.serializer, 4);
-    head.number(MessageType::Result.code()).ok()?;
-    head.next_number(request.get()).ok()?;
-    let separator: &[u8] = if wire.serializer == Serializer::Json {
+    let serializer = wire.serializer;
+    let separator: &[u8] = if serializer == Serializer::Json {
         b","
     } else {
         b""
     };
-    if details.is_empty() {
-        head.empty_map().ok()?;
-    } else {
-        let mut map = BytesMut::new();
-        append_value(wire.serializer, &Value::Map(details.clone()), &mut map).ok()?;
-        head.raw(separator).ok()?;
-        head.raw(&map).ok()?;
-    }
-    head.raw(separator).ok()?;
-    if wire.serializer == Serializer::Json {
+    let mut head = BytesMut::new();
+    head.extend_from_slice(&[list_head(serializer, 4)]);
+    put_number(serializer, MessageType::Result.code(), &mut head);
+    head.extend_from_slice(separator);
+    put_number(serializer, request.get(), &mut head);
+    head.extend_from_slice(separator);
+    append_value(serializer, &Value::Map(details.clone()), &mut head).ok()?;
+    head.extend_from_slice(separator);
+    if serializer == Serializer::Json {
         bytes.extend_from_slice(b"]");
     }
-    let head = head.bytes.get(..head.length)?;
     let header = wire
         .header(head.len() + bytes.len().checked_sub(begin)?)
         .ok()?;
@@ -216,32 +245,8 @@ pub fn frame_result(
     bytes.advance(begin.checked_sub(header.len() + head.len())?);
     let (place_of_header, rest) = bytes.split_at_mut_checked(header.len())?;
     place_of_header.copy_from_slice(header);
-    rest.get_mut(..head.len())?.copy_from_slice(head);
+    rest.get_mut(..head.len())?.copy_from_slice(&head);
     Some(bytes.freeze())
-}
-
-#[inline]
-fn append(
-    wire: Wire,
-    message_type: MessageType,
-    ids: &[u64],
-    with_details: bool,
-    payload: &Payload,
-    out: &mut BytesMut,
-) -> Option<usize> {
-    if payload.serializer() != wire.serializer {
-        return None;
-    }
-    let elements = 1 + ids.len() + usize::from(with_details) + payload.elements();
-    let mut head = Head::of_list(wire.serializer, elements);
-    head.number(message_type.code()).ok()?;
-    for id in ids {
-        head.next_number(*id).ok()?;
-    }
-    if with_details {
-        head.empty_map().ok()?;
-    }
-    head.finish(wire, payload, out).ok()
 }
 
 #[cfg(test)]
@@ -252,6 +257,7 @@ mod tests {
     use crate::message::{
         CallResult, Invocation, InvocationDetails, Message, Published, ResultDetails,
     };
+    use crate::payload::Payload;
 
     const NUMBERS: [u64; 14] = [
         1,
@@ -296,7 +302,7 @@ mod tests {
                         payload: payload.clone(),
                     });
                     check(wire, result, |out| {
-                        append_result(wire, request, payload, out).unwrap()
+                        append_result(wire, request, payload.as_slice(), out).unwrap()
                     });
                     let registration = Id::new(*second).unwrap();
                     let invocation = Message::Invocation(Invocation {
@@ -306,7 +312,8 @@ mod tests {
                         payload: payload.clone(),
                     });
                     check(wire, invocation, |out| {
-                        append_invocation(wire, request, registration, payload, out).unwrap()
+                        append_invocation(wire, request, registration, payload.as_slice(), out)
+                            .unwrap()
                     });
                 }
                 let publication = Id::new(*second).unwrap();
@@ -356,7 +363,7 @@ mod tests {
         let mut out = BytesMut::new();
         let request = RequestId::FIRST;
         assert_eq!(
-            append_result(Wire::ALL[0], request, &payload, &mut out),
+            append_result(Wire::ALL[0], request, payload.as_slice(), &mut out),
             None
         );
         assert!(out.is_empty());

@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::*;
 
 /// Well-formed beginnings to damage: an array as JSON, in every serializer.
-const SEEDS: [&str; 6] = [
+const SEEDS: [&str; 9] = [
+    r#"[16,7,{},"com.a",["a",1]]"#,
+    r#"[48,70000,{},"com.a",[{"a":[1.5,null]}],{"b":"c"}]"#,
+    r#"[70,7,{},[1]]"#,
     r#"[16,7,{"acknowledge":true,"exclude":[1],"_x":{"y":[1.5,null]}},"com.a",["a",-3,1e2,{"b":[[]]}],{"c":"\u0000AAE="}]"#,
     r#"[36,5,6,{"topic":"com.a","retained":true},[],{}]"#,
     r#"[1,"realm1",{"roles":{"caller":{"features":{"call_timeout":true}}},"authmethods":["ticket"],"authextra":{}}]"#,

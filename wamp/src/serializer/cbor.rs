@@ -45,9 +45,14 @@ enum Argument {
 
 impl<'a> CborReader<'a> {
     pub(crate) fn new(source: &'a Bytes) -> Self {
+        Self::within(source, source)
+    }
+
+    /// Reads `bytes`, a part of `source`; places count from their beginning.
+    pub(crate) fn within(source: &'a Bytes, bytes: &'a [u8]) -> Self {
         Self {
             source,
-            bytes: source,
+            bytes,
             at: 0,
         }
     }
@@ -299,6 +304,10 @@ impl<'a> Reader<'a> for CborReader<'a> {
     }
 
     fn position(&self) -> usize {
+        self.at
+    }
+
+    fn end_of_text(&self) -> usize {
         self.at
     }
 

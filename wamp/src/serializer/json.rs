@@ -38,6 +38,11 @@ pub(crate) struct JsonReader<'a> {
 impl<'a> JsonReader<'a> {
     /// `text` is all of `source`.
     pub(crate) fn new(source: &'a Bytes, text: &'a str) -> Self {
+        Self::within(source, text)
+    }
+
+    /// Reads `text`, a part of `source`; places count from its beginning.
+    pub(crate) fn within(source: &'a Bytes, text: &'a str) -> Self {
         Self {
             source,
             text,
@@ -203,6 +208,10 @@ impl<'a> Reader<'a> for JsonReader<'a> {
 
     fn position(&self) -> usize {
         self.at
+    }
+
+    fn end_of_text(&self) -> usize {
+        self.at - 1
     }
 
     fn finish(&mut self) -> Result<(), Malformed> {

@@ -244,6 +244,9 @@ pub(crate) trait Reader<'a>: Clone {
     /// Where the next item begins (after [`Self::next`]), or the last one ended.
     fn position(&self) -> usize;
 
+    /// Where the text ends that [`Self::plain_text`] has just taken, without quotes.
+    fn end_of_text(&self) -> usize;
+
     /// Nothing may follow.
     fn finish(&mut self) -> Result<(), Malformed>;
 

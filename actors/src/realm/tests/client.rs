@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::Fixture;
 use crate::session::outbox::{Outbox, OutboxLimits, Take};
-use crate::session::{Connection, Inbound, Peer, start};
+use crate::session::{Connection, Frames, Inbound, Peer, start};
 
 /// How long a test waits for what has to come. Never waited for what must not: see
 /// [`Client::nothing_more`].
@@ -84,7 +84,17 @@ impl Client {
 
     pub(super) fn send_frames(&mut self, frames: Vec<Bytes>) {
         // A session that ended does not take any more, which is what some tests are about.
-        let _ = self.send.as_ref().unwrap().send(Inbound::Frames(frames));
+        // One block, as a transport reads it.
+        let mut places = Vec::new();
+        let mut block = BytesMut::new();
+        for frame in frames {
+            block.extend_from_slice(b"head");
+            let begin = block.len() as u32;
+            block.extend_from_slice(&frame);
+            places.push(begin..block.len() as u32);
+        }
+        let read = vec![Frames::new(block.freeze(), places)];
+        let _ = self.send.as_ref().unwrap().send(Inbound::Frames(read));
     }
 
     /// Closes the connection from this side.

@@ -1,0 +1,354 @@
+//! The messages that clients send by the million, read without building one: a [`Plain`] says
+//! where its parts stand. What is in any way unusual is left to [`decode`](super::decode), which
+//! reads the same from the same bytes.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::id::RequestId;
+use crate::message::{
+    Call, CallOptions, Message, MessageType, Publish, PublishOptions, Yield, YieldOptions,
+};
+use crate::payload::{Layout, Payload, PayloadSlice};
+use crate::serializer::{
+    CborReader, End, JsonReader, Limits, MsgPackReader, Next, Reader, Serializer, Token, utf8,
+};
+
+/// A PUBLISH, CALL or YIELD without options, or with none but these two, and with a name of ASCII:
+/// where it stands in the block of bytes that it came in. Small, and holds nothing alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plain {
+    /// Which of the three.
+    pub kind: PlainKind,
+    /// Whether PUBLISHED or ERROR is wanted; false but for a PUBLISH.
+    pub acknowledge: bool,
+    /// Whether the publisher itself gets no EVENT; true but for a PUBLISH that says otherwise.
+    pub exclude_me: bool,
+    elements: u8,
+    /// The sender's number for it, or of what it answers.
+    pub request: RequestId,
+    name: Place,
+    payload: Place,
+    args_end: u32,
+    kwargs_begin: u32,
+}
+
+/// What sort of message a [`Plain`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlainKind {
+    /// A PUBLISH, named by its topic.
+    Publish,
+    /// A CALL, named by its procedure.
+    Call,
+    /// A YIELD, which has no name.
+    Yield,
+}
+
+/// From where to where. 32 bits: no block has 4 GiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Place {
+    begin: u32,
+    end: u32,
+}
+
+impl Place {
+    fn of(self, block: &[u8]) -> &[u8] {
+        let Self { begin, end } = self;
+        block.get(begin as usize..end as usize).unwrap_or_default()
+    }
+}
+
+impl Plain {
+    /// Reads the message at `place` of `block`. `None` means no more than that it has to go the
+    /// general way: where this succeeds, [`decode`](super::decode) does too, and gives the same as
+    /// [`Self::message`].
+    #[must_use]
+    pub fn read(
+        serializer: Serializer,
+        block: &Bytes,
+        place: Range<u32>,
+        limits: &Limits,
+    ) -> Option<Self> {
+        let frame = block.get(place.start as usize..place.end as usize)?;
+        let plain = match serializer {
+            Serializer::Json => read(JsonReader::within(block, utf8(frame).ok()?), limits),
+            Serializer::MsgPack => read(MsgPackReader::within(block, frame), limits),
+            Serializer::Cbor => read(CborReader::within(block, frame), limits),
+        };
+        plain.map(|plain| plain.moved(place.start))
+    }
+
+    /// From places in the message to places in the block that it is in.
+    fn moved(mut self, by: u32) -> Self {
+        for place in [&mut self.name, &mut self.payload] {
+            place.begin += by;
+            place.end += by;
+        }
+        self
+    }
+
+    /// Its type.
+    #[must_use]
+    pub const fn message_type(&self) -> MessageType {
+        match self.kind {
+            PlainKind::Publish => MessageType::Publish,
+            PlainKind::Call => MessageType::Call,
+            PlainKind::Yield => MessageType::Yield,
+        }
+    }
+
+    /// The topic or procedure, which is ASCII, in the block that this was read from.
+    #[must_use]
+    #[inline]
+    pub fn name<'b>(&self, block: &'b [u8]) -> &'b [u8] {
+        self.name.of(block)
+    }
+
+    /// The arguments in the block that this was read from, to be sent on.
+    #[must_use]
+    #[inline]
+    pub fn payload<'b>(&self, serializer: Serializer, block: &'b [u8]) -> PayloadSlice<'b> {
+        PayloadSlice {
+            serializer,
+            elements: self.elements,
+            tail: self.payload.of(block),
+        }
+    }
+
+    /// The message in full, which keeps the block alive.
+    #[must_use]
+    pub fn message(&self, serializer: Serializer, block: &Bytes) -> Message {
+        let slice = |place: Place| block.slice_ref(place.of(block));
+        // Only ASCII was taken for a name.
+        let name = ByteString::try_from(slice(self.name)).unwrap_or_default();
+        let layout = Layout {
+            elements: self.elements,
+            args_end: self.args_end,
+            kwargs_begin: self.kwargs_begin,
+        };
+        let payload = Payload::from_places(serializer, layout, slice(self.payload));
+        let request = self.request;
+        match self.kind {
+            PlainKind::Publish => Message::Publish(Publish {
+                request,
+                options: PublishOptions {
+                    acknowledge: self.acknowledge,
+                    exclude_me: self.exclude_me,
+                    ..PublishOptions::default()
+                },
+                topic: name,
+                payload,
+            }),
+            PlainKind::Call => Message::Call(Call {
+                request,
+                options: CallOptions::default(),
+                procedure: name,
+                payload,
+            }),
+            PlainKind::Yield => Message::Yield(Yield {
+                request,
+                options: YieldOptions::default(),
+                payload,
+            }),
+        }
+    }
+}
+
+#[inline]
+fn read<'a, R: Reader<'a>>(mut reader: R, limits: &Limits) -> Option<Plain> {
+    let mut open = reader.enter(End::List)?;
+    another(&mut reader, &mut open)?;
+    let kind = match reader.plain_unsigned()? {
+        16 => PlainKind::Publish,
+        48 => PlainKind::Call,
+        70 => PlainKind::Yield,
+        _ => return None,
+    };
+    another(&mut reader, &mut open)?;
+    let mut plain = Plain {
+        kind,
+        acknowledge: false,
+        exclude_me: true,
+        elements: 0,
+        request: RequestId::new(reader.plain_unsigned()?)?,
+        name: Place::default(),
+        payload: Place::default(),
+        args_end: 0,
+        kwargs_begin: 0,
+    };
+    another(&mut reader, &mut open)?;
+    options(&mut reader, &mut plain)?;
+    if kind != PlainKind::Yield {
+        another(&mut reader, &mut open)?;
+        let name = reader.plain_text().filter(|name| name.is_ascii())?;
+        let end = reader.end_of_text();
+        plain.name = Place {
+            begin: (end - name.len()) as u32,
+            end: end as u32,
+        };
+    }
+    if reader.more(&mut open, End::List).ok()? {
+        arguments(&mut reader, &mut open, limits, &mut plain)?;
+    }
+    reader.finish().ok()?;
+    Some(plain)
+}
+
+/// There has to be another element.
+#[inline]
+fn another<'a, R: Reader<'a>>(reader: &mut R, open: &mut crate::serializer::Open) -> Option<()> {
+    reader.more(open, End::List).ok()?.then_some(())
+}
+
+#[inline]
+fn options<'a, R: Reader<'a>>(reader: &mut R, plain: &mut Plain) -> Option<()> {
+    let mut open = reader.enter(End::Map)?;
+    while reader.more(&mut open, End::Map).ok()? {
+        let field = match (plain.kind, reader.plain_key()?) {
+            (PlainKind::Publish, b"acknowledge") => &mut plain.acknowledge,
+            (PlainKind::Publish, b"exclude_me") => &mut plain.exclude_me,
+            _ => return None,
+        };
+        match reader.token().ok()? {
+            Token::Bool(value) => *field = value,
+            _ => return None,
+        }
+    }
+    Some(())
+}
+
+#[inline]
+fn arguments<'a, R: Reader<'a>>(
+    reader: &mut R,
+    open: &mut crate::serializer::Open,
+    limits: &Limits,
+    plain: &mut Plain,
+) -> Option<()> {
+    let args = element(reader, Next::List, limits)?;
+    plain.payload = args;
+    plain.elements = 1;
+    plain.args_end = args.end - args.begin;
+    plain.kwargs_begin = plain.args_end;
+    if !reader.more(open, End::List).ok()? {
+        return Some(());
+    }
+    let kwargs = element(reader, Next::Map, limits)?;
+    plain.payload.end = kwargs.end;
+    plain.elements = 2;
+    plain.kwargs_begin = kwargs.begin - args.begin;
+    (!reader.more(open, End::List).ok()?).then_some(())
+}
+
+#[inline]
+fn element<'a, R: Reader<'a>>(reader: &mut R, expected: Next, limits: &Limits) -> Option<Place> {
+    if reader.next().ok()? != expected {
+        return None;
+    }
+    let begin = reader.position() as u32;
+    reader.skip(limits.max_nesting()).ok()?;
+    let end = reader.position() as u32;
+    Some(Place { begin, end })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::decode;
+    use crate::serializer::{append_value, read_value};
+    use bytes::BytesMut;
+
+    fn read_in(serializer: Serializer, text: &str) -> Option<Plain> {
+        let text = Bytes::copy_from_slice(text.as_bytes());
+        let value = read_value(Serializer::Json, &text, &Limits::default()).unwrap();
+        let mut block = BytesMut::from("before");
+        append_value(serializer, &value, &mut block).unwrap();
+        let place = 6..block.len() as u32;
+        block.extend_from_slice(b"after");
+        let block = block.freeze();
+        let plain = Plain::read(serializer, &block, place.clone(), &Limits::default())?;
+        let frame = block.slice(place.start as usize..place.end as usize);
+        let decoded = decode(serializer, &frame, &Limits::default()).unwrap();
+        let message = plain.message(serializer, &block);
+        assert_eq!(message, decoded, "{serializer} {text:?}");
+        assert_eq!(message.message_type(), plain.message_type());
+        let payload = message.payload().unwrap();
+        assert_eq!(payload.as_slice(), plain.payload(serializer, &block));
+        Some(plain)
+    }
+
+    #[test]
+    fn what_clients_send_by_the_million_is_read_the_short_way_in_every_serializer() {
+        for text in [
+            r#"[16,7,{},"com.a"]"#,
+            r#"[16,239714735,{},"com.a",[]]"#,
+            r#"[16,7,{},"com.a",[1,"two é",{"three":[]}],{"four":null}]"#,
+            r#"[16,9007199254740992,{"acknowledge":true},"com.a",[1]]"#,
+            r#"[16,7,{"acknowledge":true,"exclude_me":false},"com.a",[[[-1.5]]],{}]"#,
+            r#"[48,7,{},"com.a",[1],{"a":2}]"#,
+            r#"[48,7,{},"",[1]]"#,
+            r#"[70,7,{},[1]]"#,
+            r#"[70,7,{}]"#,
+        ] {
+            for serializer in Serializer::ALL {
+                assert!(read_in(serializer, text).is_some(), "{serializer} {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_unusual_is_left_to_the_general_way() {
+        for text in [
+            r#"[17,7,8]"#,
+            r#"[32,7,{},"com.a"]"#,
+            r#"[16,7,{"exclude":[5]},"com.a",[1]]"#,
+            r#"[16,7,{"acknowledge":null},"com.a",[1]]"#,
+            r#"[16,7,{"_mine":1},"com.a",[1]]"#,
+            r#"[16,7,{},"com.é",[1]]"#,
+            r#"[16,7,{},"com.a",null,{}]"#,
+            r#"[16,7,{},"com.a",[],null]"#,
+            r#"[48,7,{"acknowledge":true},"com.a"]"#,
+            r#"[70,7,{"progress":true},[1]]"#,
+        ] {
+            for serializer in Serializer::ALL {
+                assert_eq!(read_in(serializer, text), None, "{serializer} {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_not_read_the_short_way() {
+        for text in [
+            r#"[16,0,{},"com.a",[1]]"#,
+            r#"[16,7,{},"com.a",[1],{},{}]"#,
+            r#"[16,7,{},"com.a",{}]"#,
+            r#"[16,7,{},"com.a",[1]"#,
+            r#"[16,7,{},"com.a",[01]]"#,
+            r#"[16,7,{},"com.a",[1]]]"#,
+            r#"[16,7,{"acknowledge":1},"com.a",[1]]"#,
+            r#"[16,7,{}]"#,
+        ] {
+            let block = Bytes::copy_from_slice(text.as_bytes());
+            let place = 0..block.len() as u32;
+            let limits = Limits::default();
+            assert_eq!(
+                Plain::read(Serializer::Json, &block, place, &limits),
+                None,
+                "{text}"
+            );
+        }
+        let deep = format!("[70,7,{{}},{}1{}]", "[".repeat(5), "]".repeat(5));
+        let block = Bytes::from(deep);
+        let read = |levels| {
+            let limits = Limits::default().with_nesting(levels);
+            Plain::read(Serializer::Json, &block, 0..block.len() as u32, &limits)
+        };
+        assert!(read(5).is_some());
+        assert_eq!(read(4), None);
+        assert_eq!(
+            Plain::read(Serializer::Json, &block, 5..99, &Limits::default()),
+            None
+        );
+    }
+}
