@@ -65,8 +65,12 @@ impl Status {
     /// What is not as it should be, although routing goes on. A full, read-only or damaged store
     /// never makes the node not ready: other nodes could not serve its history either.
     fn degraded(&self) -> Vec<Value> {
-        const REASONS: [(Id, &str); 3] = [
+        const REASONS: [(Id, &str); 4] = [
             (Id::HistoryDegraded, "the event store cannot be written"),
+            (
+                Id::HistoryFull,
+                "the event store is full and refuses publications",
+            ),
             (
                 Id::HistoryMissingEvents,
                 "events that were stored are missing",

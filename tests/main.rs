@@ -15,6 +15,7 @@ mod crossbar_page; // Crossbar's page on event history, taken at its word
 mod earthquakes; // a real data set, a late client, and a node that is killed under both
 mod tour; // the programs of the README's five minutes
 mod clean_stop; // SIGTERM: nothing is lost, everybody is told
+mod retention; // how long history is kept, and what happens when it is full
 mod crash; // SIGKILL at full rate: what was acknowledged is there
 mod readonly; // a store that is served and not changed
 mod bad_input; // what no proper client sends

@@ -6,6 +6,7 @@
 //! cuts the buffer time short, so an idle disk never makes him wait for the timer.
 
 mod accept; // the realm's side: sequence, time, room
+mod fullness; // the state of a store that refuses
 mod commit; // what a commit tells those who wait
 mod question; // what get_events asked for
 mod page; // the answer, encoded
@@ -32,6 +33,7 @@ use crate::clock::Clock;
 use crate::metrics::{Id, RealmMetrics};
 use crate::realm::messages::Room;
 use accept::Shared;
+use fullness::Fullness;
 use reader::Readers;
 
 /// How a realm's history buffers and acknowledges, from the configuration of its store.
@@ -50,6 +52,9 @@ pub struct HistorySettings {
     /// Bytes of the largest publication that is stored: an eighth of the store's `maxsize`.
     pub largest: u64,
 }
+
+/// How often a store that may refuse is asked whether it has room again.
+const ROOM_CHECK: Duration = Duration::from_secs(1);
 
 /// See the head of this file.
 pub struct History {
@@ -116,7 +121,8 @@ impl History {
         clock: Clock,
         metrics: RealmMetrics,
     ) -> Acceptance {
-        let shared = Arc::new(Shared::new(store.opened().reserved));
+        let fullness = Fullness::new(Arc::clone(&realm_name), metrics.gauge(Id::HistoryFull));
+        let shared = Arc::new(Shared::new(store.opened().reserved, fullness));
         let history = Self {
             realm_name,
             realm,
@@ -297,6 +303,13 @@ impl Actor for History {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.readers.started(ctx.address());
+        if self.store.room() < u64::MAX {
+            ctx.run_interval(ROOM_CHECK, |history, _| {
+                history
+                    .shared
+                    .judge_room(&*history.store, &history.settings);
+            });
+        }
         if let Some(every) = self.store.tell_time_every() {
             ctx.run_interval(every, |history, ctx| {
                 let (store, now) = (Arc::clone(&history.store), history.time());

@@ -189,6 +189,7 @@ impl Realm {
                 readonly: false,
             },
             maxsize: MAXSIZE,
+            full: rewamp_history::Full::DropOldest,
             sync: true,
             limit: None,
             filters: filters.collect(),

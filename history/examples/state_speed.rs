@@ -108,6 +108,7 @@ fn fill(folder: &Path, events: u64, topics: u64) -> Outcome<Arc<dyn EventStore>>
             readonly: false,
         },
         maxsize: MAXSIZE,
+        full: rewamp_history::Full::DropOldest,
         sync: true,
         limit: None,
         filters: vec![Filter::new("com.", MatchPolicy::Prefix)],

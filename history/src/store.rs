@@ -117,6 +117,11 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// the disk within that time, as soon as all that lies in one segment with it has too.
     fn tell_time_every(&self) -> Option<Duration>;
 
+    /// Bytes ([`Event::footprint`]) that may still be accepted, what is pending included: whoever
+    /// keeps to it is never refused by [`append`](Self::append) for want of space. `u64::MAX`
+    /// where the oldest events make room ([`Full::DropOldest`]). Cheap: waits for nothing.
+    fn room(&self) -> u64;
+
     /// What the store holds now. For metrics.
     fn usage(&self) -> Usage;
 
@@ -141,9 +146,11 @@ pub struct StoreConfig {
     pub realm: String,
     /// Where the events are.
     pub engine: Engine,
-    /// Bytes, in memory or on disk; the oldest events are dropped to stay within. Metric
-    /// `rewamp_history_bytes`. See [`MEMORY_MAXSIZE`] and [`MIN_SLED_MAXSIZE`].
+    /// Bytes, in memory or on disk; the oldest events are dropped to stay within, unless
+    /// `full` says otherwise. Metric `rewamp_history_bytes`. See [`MEMORY_MAXSIZE`] and [`MIN_SLED_MAXSIZE`].
     pub maxsize: u64,
+    /// What happens there.
+    pub full: Full,
     /// Whether an append returns only when its events are safe from power loss. Without, they
     /// are safe from a crash of this process, and within a second from power loss.
     pub sync: bool,
@@ -155,6 +162,16 @@ pub struct StoreConfig {
     /// The sequence at which a memory store begins: the time of the start in microseconds, so
     /// that sequences of earlier lives are smaller. Other engines know their own.
     pub memory_begin: Sequence,
+}
+
+/// What a store does at its `maxsize`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Full {
+    /// The oldest events make room for new ones.
+    #[default]
+    DropOldest,
+    /// Nothing more is taken ([`EventStore::room`]), until retention has made room.
+    Refuse,
 }
 
 /// The bound of a memory store where none is configured, in bytes.

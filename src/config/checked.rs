@@ -173,6 +173,8 @@ pub struct Store {
     pub engine: Engine,
     /// Bytes, on disk (from 5,242,880) or in memory (from 131,072).
     pub maxsize: u64,
+    /// Whether it refuses when it is full, instead of dropping the oldest events.
+    pub refuses: bool,
     /// Events that each filter keeps, from 1; none: as `maxsize` allows.
     pub limit: Option<u64>,
     /// Which events are kept; may be empty; each (URI, policy) once.

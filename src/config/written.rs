@@ -83,6 +83,7 @@ pub(super) enum Store {
 #[derive(Debug, Deserialize)]
 pub(super) struct MemoryStore {
     pub maxsize: u64,
+    pub full: String,
     pub limit: u64,
     #[serde(rename = "event-history")]
     pub event_history: Vec<Filter>,
@@ -93,6 +94,7 @@ pub(super) struct MemoryStore {
 pub(super) struct SledStore {
     pub path: String,
     pub maxsize: u64,
+    pub full: String,
     pub buffertime: u64,
     pub maxbuffer: u64,
     pub maxbuffer_bytes: u64,

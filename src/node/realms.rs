@@ -16,7 +16,7 @@ use rewamp_actors::realm::role::{Allow, Disclose, Permission, Role, Roles};
 use rewamp_actors::realm::{self, RealmSettings};
 use rewamp_actors::router::{RealmHandle, Router};
 use rewamp_actors::session::outbox::OutboxLimits;
-use rewamp_history::{EventStore, Filter, OpenError, Sequence, StoreConfig};
+use rewamp_history::{EventStore, Filter, Full, OpenError, Sequence, StoreConfig};
 use rewamp_wamp::uri::MatchPolicy;
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -173,6 +173,10 @@ async fn open(
         realm: realm.to_owned(),
         engine,
         maxsize: store.maxsize,
+        full: match store.refuses {
+            true => Full::Refuse,
+            false => Full::DropOldest,
+        },
         sync,
         limit: store.limit,
         filters: store.filters.iter().map(filter).collect(),

@@ -13,6 +13,7 @@ use rewamp_history::{
 use rewamp_wamp::id::{PublicationId, SessionId, SubscriptionId};
 use rewamp_wamp::payload::Payload;
 
+use super::fullness::Fullness;
 use super::{Close, Flush, History, HistorySettings, Question, Reserve, Store, Waiting};
 
 /// What the realm and the actor both see.
@@ -23,15 +24,33 @@ pub(super) struct Shared {
     reserved: AtomicU64,
     reserving: AtomicBool,
     room_wanted: AtomicBool,
+    fullness: Fullness,
 }
 
 impl Shared {
-    pub(super) fn new(reserved: Sequence) -> Self {
+    pub(super) fn new(reserved: Sequence, fullness: Fullness) -> Self {
         Self {
             bytes: AtomicU64::new(0),
             reserved: AtomicU64::new(reserved.get()),
             reserving: AtomicBool::new(false),
             room_wanted: AtomicBool::new(false),
+            fullness,
+        }
+    }
+
+    /// Bytes that the store can still take besides those that are accepted already.
+    fn room(&self, store: &dyn EventStore) -> u64 {
+        match store.room() {
+            u64::MAX => u64::MAX,
+            room => room.saturating_sub(self.bytes.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Ends the state of being full where there is room for more than the next small publication:
+    /// a 64th of `maxsize`, so that it does not come and go with each.
+    pub(super) fn judge_room(&self, store: &dyn EventStore, settings: &HistorySettings) {
+        if self.fullness.is_full() && self.room(store) >= settings.largest / 8 {
+            self.fullness.ended();
         }
     }
 
@@ -86,6 +105,8 @@ pub enum Unstored {
         /// Bytes it may take.
         limit: u64,
     },
+    /// The store is full and does not drop others for it: it is not routed either.
+    Full,
 }
 
 /// See the head of this file.
@@ -187,7 +208,7 @@ impl Acceptance {
     /// It goes to the history with [`Acceptance::send`].
     ///
     /// # Errors
-    /// [`Unstored::TooLarge`]: then it has no place and evicts nobody else's.
+    /// [`Unstored`]: then it has no place and evicts nobody else's.
     pub fn place(&mut self, accepted: Accepted<'_>, now: u64) -> Result<Sequence, Unstored> {
         let mut event = Event {
             sequence: self.next,
@@ -205,6 +226,10 @@ impl Acceptance {
         let limit = self.settings.largest;
         if bytes > limit {
             return Err(Unstored::TooLarge { bytes, limit });
+        }
+        if bytes > self.shared.room(&*self.store) {
+            self.shared.fullness.refused();
+            return Err(Unstored::Full);
         }
         event.payload = accepted.payload.detach();
         self.next = self.next.next();

@@ -55,6 +55,8 @@ pub enum Id {
     HeldBatches,
     /// 1 while the realm's store cannot be written.
     HistoryDegraded,
+    /// 1 while the realm's store is full and refuses.
+    HistoryFull,
     /// Events that a history filter shows.
     HistoryEvents,
     /// Bytes that the store takes, on disk or in memory.
@@ -67,7 +69,7 @@ pub enum Id {
     HistoryStored,
     /// Events routed live and not stored, because the store failed or its buffers stayed full.
     HistoryNotStored,
-    /// Publications refused because they are too large for the store.
+    /// Publications refused because they are too large for the store, or it was full.
     HistoryRefused,
     /// Commits that the store could not do.
     HistoryFailedCommits,
@@ -271,6 +273,13 @@ pub const TABLE: &[Metric] = &[
         "1 while the realm's store cannot be written, or is readonly",
     ),
     row(
+        Id::HistoryFull,
+        "history_full",
+        Kind::Gauge,
+        REALM,
+        "1 while the realm's store is full and refuses publications",
+    ),
+    row(
         Id::HistoryEvents,
         "history_events",
         Kind::Gauge,
@@ -317,7 +326,7 @@ pub const TABLE: &[Metric] = &[
         "history_refused",
         Kind::Counter,
         REALM,
-        "Publications refused because they are too large for the store",
+        "Publications refused because they are too large for the store, or because it is full",
     ),
     row(
         Id::HistoryFailedCommits,

@@ -203,6 +203,12 @@ impl Realm {
         };
         match history.place(accepted, self.now) {
             Ok(_) => Ok(()),
+            Err(Unstored::Full) => Err(Refusal {
+                uri: error_uri::STORE_FULL,
+                text: "the event store of the topic is full, and refuses rather than to drop what \
+                       it has: the publication was not routed"
+                    .to_owned(),
+            }),
             Err(Unstored::TooLarge { bytes, limit }) => Err(Refusal {
                 uri: error_uri::STORE_FULL,
                 text: format!(

@@ -16,7 +16,7 @@ mod slow; // those who do not read
 use std::sync::Arc;
 use std::time::Duration;
 
-use rewamp_history::{Engine, EventStore, Filter, Sequence, StoreConfig};
+use rewamp_history::{Engine, EventStore, Filter, Full, Sequence, StoreConfig};
 use rewamp_wamp::uri::{MatchPolicy, UriCheck};
 
 use super::role::{Allow, Permission, Role};
@@ -41,6 +41,8 @@ struct Fixture {
 /// What a fixture is made of.
 struct Setup {
     filters: Vec<Filter>,
+    maxsize: u64,
+    full: Full,
     outbox: OutboxLimits,
     slow_consumer: SlowConsumer,
     permissions: Vec<Permission>,
@@ -53,6 +55,8 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             filters: Vec::new(),
+            maxsize: 64 << 20,
+            full: Full::DropOldest,
             outbox: OutboxLimits::default(),
             slow_consumer: SlowConsumer::Disconnect,
             permissions: vec![everything("")],
@@ -93,7 +97,8 @@ impl Setup {
         let config = StoreConfig {
             realm: "realm1".to_owned(),
             engine: Engine::Memory,
-            maxsize: 64 << 20,
+            maxsize: self.maxsize,
+            full: self.full,
             sync: true,
             limit: None,
             filters: self.filters.clone(),

@@ -82,7 +82,12 @@ impl Memory {
                 path: None,
             },
             // What an earlier life had is dropped: clients that resume from it are told.
-            shelf: RwLock::new(Shelf::new(limits, config.maxsize, begin.previous())),
+            shelf: RwLock::new(Shelf::new(
+                limits,
+                config.maxsize,
+                config.full,
+                begin.previous(),
+            )),
             key,
             filters,
             patterns: Mutex::default(),
@@ -220,6 +225,10 @@ impl EventStore for Memory {
     fn tell_time_every(&self) -> Option<Duration> {
         let filters = self.filters.configured().iter();
         retention::tell_time_every(filters.map(|configured| &configured.filter))
+    }
+
+    fn room(&self) -> u64 {
+        self.shelf.read().room()
     }
 
     fn usage(&self) -> Usage {

@@ -65,7 +65,7 @@ use crate::filter::{ConfiguredFilter, Filter, FilterId, FilterTable, StoredTopic
 use crate::page;
 use crate::query::{PageEnd, Query, Scope, Viewer};
 use crate::store::{
-    Appended, EventStore, Lost, MIN_SLED_MAXSIZE, Opened, Span, StoreConfig, Usage,
+    Appended, EventStore, Full, Lost, MIN_SLED_MAXSIZE, Opened, Span, StoreConfig, Usage,
 };
 
 /// The sled engine.
@@ -87,6 +87,7 @@ struct Site {
     disk: Disk,
     sizes: Sizes,
     path: PathBuf,
+    full: Full,
     sync: bool,
     /// None where the folder of a store that is only read has no such file.
     lock: Option<Arc<FolderLock>>,
@@ -94,7 +95,12 @@ struct Site {
 
 impl Site {
     /// Creates the folder where missing, unless it is only read, and locks it.
-    fn take(disk: Disk, sizes: Sizes, path: &Path, sync: bool) -> Result<Self, OpenError> {
+    fn take(
+        disk: Disk,
+        sizes: Sizes,
+        path: &Path,
+        config: &StoreConfig,
+    ) -> Result<Self, OpenError> {
         let lock = if disk.is_readonly() {
             FolderLock::to_read(path)?
         } else {
@@ -105,9 +111,20 @@ impl Site {
             disk,
             sizes,
             path: path.to_owned(),
-            sync,
+            full: config.full,
+            sync: config.sync,
             lock: lock.map(Arc::new),
         })
+    }
+}
+
+impl Site {
+    /// [`EventStore::room`] where all that takes so many bytes is sealed.
+    fn room(&self, bytes: u64) -> u64 {
+        match self.full {
+            Full::DropOldest => u64::MAX,
+            Full::Refuse => self.sizes.capacity().saturating_sub(bytes),
+        }
     }
 }
 
@@ -130,7 +147,7 @@ impl Sled {
         path: &Path,
         config: StoreConfig,
     ) -> Result<Self, OpenError> {
-        let site = Site::take(disk, sizes, path, config.sync)?;
+        let site = Site::take(disk, sizes, path, &config)?;
         let mut found = recover(&site.disk, path, &config.realm)?;
         let filters = take_over(&mut found, &site.disk, path, &config)?;
         Self::begin(&site, found, &Arc::new(FilterTable::new(filters)))
@@ -208,6 +225,7 @@ impl Sled {
             disk.clone(),
             path.clone(),
             site.sizes,
+            site.full,
             site.sync,
             head,
             Arc::clone(filters),
@@ -217,6 +235,7 @@ impl Sled {
             segments,
             keeping,
         ));
+        shared.count_room(&shared.keeping.lock());
         let readonly = shared.disk.is_readonly();
         let keeper = match readonly {
             true => None,
@@ -438,6 +457,10 @@ impl EventStore for Sled {
 
     fn tell_time_every(&self) -> Option<Duration> {
         self.shared.tell_time_every
+    }
+
+    fn room(&self) -> u64 {
+        self.shared.room()
     }
 
     fn usage(&self) -> Usage {

@@ -36,7 +36,7 @@ static SLED_STORE: Section = Section {
                 hint: "a sled store drops whole segments and needs room for some; type `cfxdb`, \
                        not built yet, is for smaller ones",
             },
-            "Size of the store on disk; when full, the oldest events are dropped",
+            "Size of the store on disk; when full, `full` decides",
         )
         .default("10485760"),
         Key::new(
@@ -103,7 +103,7 @@ static MEMORY_STORE: Section = Section {
         Key::new(
             "maxsize",
             integer(131_072, 1 << 50, "bytes"),
-            "Memory for events; when full, the oldest events are dropped",
+            "Memory for events; when full, `full` decides",
         )
         .default("268435456"),
         Key::new(
@@ -176,10 +176,11 @@ static FILTER_KIND: Kind = Kind::Object(&FILTER);
 const FULL: Key = Key::new(
     "full",
     Kind::Choice(&["drop-oldest", "refuse"]),
-    "At `maxsize`: `drop-oldest` makes room",
+    "At `maxsize`: `drop-oldest` makes room, `refuse` takes nothing more: publications to stored \
+     topics are not routed, acknowledged ones get ERROR `rewamp.error.store_full`, until retention \
+     has made room",
 )
-.default("\"drop-oldest\"")
-.stops(&["\"drop-oldest\""], "a later version has `refuse`");
+.default("\"drop-oldest\"");
 
 const FILTERS: Key = Key::new(
     "event-history",

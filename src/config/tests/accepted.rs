@@ -67,6 +67,15 @@ fn a_complete_configuration_arrives_as_it_was_written() {
             ("com.example.demo", MatchPolicy::Exact, None),
         ]
     );
+    let refuses = |full: &str| {
+        let tree = super::change::changed("/realms/0/store/full", json!(full));
+        super::config(&tree).realms[0]
+            .store
+            .as_ref()
+            .unwrap()
+            .refuses
+    };
+    assert!(!store.refuses && !refuses("drop-oldest") && refuses("refuse"));
     let aged = |age: Value| {
         let tree = super::change::changed("/realms/0/store/event-history/0/max-age", age);
         super::config(&tree).realms[0]

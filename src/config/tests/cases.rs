@@ -114,6 +114,12 @@ fn a_value_of_the_wrong_type_or_out_of_range_says_what_is_allowed() {
         "found null",
     );
     fault(
+        &format!("{STORE}/full"),
+        json!("drop"),
+        "realms[0].store.full",
+        "found text \"drop\"; allowed: `drop-oldest` or `refuse`",
+    );
+    fault(
         &format!("{STORE}/event-history/0/max-age"),
         json!("7 days"),
         "realms[0].store.event-history[0].max-age",

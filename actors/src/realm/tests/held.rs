@@ -9,6 +9,7 @@ use super::client::Client;
 use super::store::{Disk, SwitchedStore};
 use super::{Fixture, Setup, filter};
 use crate::realm::PATIENCE;
+use rewamp_history::Full;
 
 /// A realm with a durable store behind a switch; its two buffers take 20 events of 1,000 bytes.
 fn switched(patience: Duration) -> (Fixture, Arc<SwitchedStore>) {
@@ -177,4 +178,56 @@ async fn a_session_that_leaves_while_it_is_held_back_is_forgotten() {
         text.contains("rewamp_held_batches{realm=\"realm1\"} 0"),
         "{text}"
     );
+}
+
+#[actix::test]
+async fn a_full_store_refuses_before_anybody_sees_what_it_would_not_keep() {
+    let fixture = Setup {
+        maxsize: 24_000,
+        full: Full::Refuse,
+        ..Setup::storing(vec![filter("com.kept.", Prefix, Some(10_000))])
+    }
+    .start();
+    let mut subscriber = fixture.join().await;
+    subscriber.subscribe("com.", "prefix").await;
+    let mut publisher = fixture.join().await;
+    send(&mut publisher, &texts("com.kept.a", 1, 100));
+    let mut taken = 0;
+    for _ in 1..=100 {
+        match publisher.receive().await {
+            Message::Published(_) => taken += 1,
+            Message::Error(error) => {
+                assert_eq!(error.error, "rewamp.error.store_full");
+                assert_eq!(error.details.get("_routed"), None);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((15..25).contains(&taken), "{taken}");
+    // Without acknowledgement it is refused as well, and counted.
+    let long = "x".repeat(1_000);
+    publisher.send(&[&format!(r#"[16,500,{{}},"com.kept.a",["{long}"]]"#)]);
+    publisher.publish("com.other", "", "[1]").await;
+    for _ in 0..taken {
+        let Message::Event(event) = subscriber.receive().await else {
+            panic!()
+        };
+        assert_eq!(event.details.topic.unwrap(), "com.kept.a");
+    }
+    let Message::Event(event) = subscriber.receive().await else {
+        panic!()
+    };
+    assert_eq!(
+        event.details.topic.unwrap(),
+        "com.other",
+        "nobody saw the refused"
+    );
+    assert_eq!(stored(&mut publisher).await, taken);
+    let text = fixture.router.metrics.encode().unwrap();
+    assert!(text.contains("rewamp_history_full{realm=\"realm1\"} 1"));
+    let refused = format!(
+        "rewamp_history_refused_total{{realm=\"realm1\"}} {}",
+        101 - taken
+    );
+    assert!(text.contains(&refused), "{text}");
 }

@@ -129,6 +129,10 @@ impl EventStore for SwitchedStore {
         self.inner.at(now);
     }
 
+    fn room(&self) -> u64 {
+        self.inner.room()
+    }
+
     fn tell_time_every(&self) -> Option<Duration> {
         self.inner.tell_time_every()
     }

@@ -14,6 +14,7 @@ use rewamp_wamp::uri::{MatchPolicy, matches};
 use crate::event::{Event, Sequence, Timestamp};
 use crate::filter::FilterId;
 use crate::page::{Reach, Target};
+use crate::store::Full;
 use crate::subscription::StoreKey;
 use crate::topics::literal_prefix;
 
@@ -31,6 +32,7 @@ pub(super) struct Shelf {
     newest: Sequence,
     bytes: u64,
     maxsize: u64,
+    full: Full,
 }
 
 /// An event and how many filters still keep it.
@@ -61,6 +63,7 @@ impl Shelf {
     pub(super) fn new(
         limits: impl Iterator<Item = (FilterId, Option<u64>)>,
         maxsize: u64,
+        full: Full,
         floor: Sequence,
     ) -> Self {
         let kind = |limit| Kind {
@@ -79,6 +82,7 @@ impl Shelf {
             newest: Sequence::ZERO,
             bytes: 0,
             maxsize,
+            full,
         }
     }
 
@@ -92,6 +96,14 @@ impl Shelf {
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Bytes that fit, if the oldest events do not make room.
+    pub(super) fn room(&self) -> u64 {
+        match self.full {
+            Full::DropOldest => u64::MAX,
+            Full::Refuse => self.maxsize.saturating_sub(self.bytes),
+        }
     }
 
     pub(super) fn kept(&self, filter: FilterId) -> u64 {
@@ -162,7 +174,8 @@ impl Shelf {
         for filter in over {
             self.drop_oldest(filter);
         }
-        while self.bytes > self.maxsize
+        while self.full == Full::DropOldest
+            && self.bytes > self.maxsize
             && let Some((_, oldest)) = self.all.first_key_value()
         {
             let topic = Arc::clone(&oldest.event.topic);

@@ -8,6 +8,7 @@ use super::*;
 use crate::contract;
 use crate::contract::desk::{Desk, filter};
 use crate::filter::Filter;
+use crate::store::Full;
 use crate::store::{Engine, MEMORY_MAXSIZE};
 
 fn open(filters: &[Filter], limit: Option<u64>, maxsize: u64) -> Arc<dyn EventStore> {
@@ -15,6 +16,7 @@ fn open(filters: &[Filter], limit: Option<u64>, maxsize: u64) -> Arc<dyn EventSt
         realm: "realm1".to_owned(),
         engine: Engine::Memory,
         maxsize,
+        full: Full::DropOldest,
         sync: false,
         limit,
         filters: filters.to_vec(),
@@ -47,6 +49,36 @@ fn what_an_earlier_life_gave_out_is_refused() {
         desk.page(&query, &[]),
         Err(QueryError::NoSuchPublication { .. })
     ));
+}
+
+#[test]
+fn a_full_store_refuses_rather_than_to_drop() {
+    let config = StoreConfig {
+        realm: "realm1".to_owned(),
+        engine: Engine::Memory,
+        maxsize: 100_000,
+        full: Full::Refuse,
+        sync: false,
+        limit: Some(u64::MAX),
+        filters: vec![filter("com.", Prefix)],
+        memory_begin: Sequence::new(1),
+    };
+    let mut desk = Desk::at(crate::store::open(config).unwrap());
+    let mut taken = 0;
+    loop {
+        let event = desk.accept("com.a");
+        if event.footprint() > desk.store.room() {
+            break;
+        }
+        desk.store.append(&[Arc::new(event)]).unwrap();
+        taken += 1;
+    }
+    let usage = desk.store.usage();
+    assert!(usage.bytes <= 100_000 && usage.bytes > 99_000, "{usage:?}");
+    assert_eq!(
+        desk.ask(&desk.all("com.", Prefix)),
+        (1..=taken).collect::<Vec<_>>()
+    );
 }
 
 #[test]

@@ -171,6 +171,8 @@ pub(super) struct Growing {
     events: u32,
     filters: HashMap<FilterId, Ordinals, foldhash::quality::RandomState>,
     names: BTreeMap<ByteString, u32>,
+    /// Bytes of all names.
+    name_bytes: u64,
     topics: Vec<Ordinals>,
     subscriptions: HashMap<SubscriptionId, ByteString, foldhash::quality::RandomState>,
     publications: Publications,
@@ -218,6 +220,7 @@ impl Growing {
             events: 0,
             filters: HashMap::from_iter([(RESTRICTED, Ordinals::default())]),
             names: BTreeMap::new(),
+            name_bytes: 0,
             topics: Vec::new(),
             subscriptions: HashMap::default(),
             publications: Publications::default(),
@@ -284,6 +287,7 @@ impl Growing {
             None => {
                 let number = self.topics.len() as u32;
                 self.names.insert(topic.name().clone(), number);
+                self.name_bytes += topic.name().len() as u64;
                 self.topics.push(Ordinals::default());
                 self.subscriptions
                     .insert(topic.subscription(key), topic.name().clone());
@@ -315,7 +319,8 @@ impl Growing {
             .values()
             .map(|events| events.rest.len() as u64 * 4)
             .sum();
-        u64::from(self.events) * 20 + filters + self.names.len() as u64 * 128 + 32_768
+        let topics = self.names.len() as u64 * 64 + self.name_bytes * 2;
+        u64::from(self.events) * 20 + filters + topics + 32_768
     }
 
     /// The ordinal of a publication.

@@ -19,6 +19,7 @@ use super::shared::Shared;
 use crate::error::StoreError;
 use crate::event::Sequence;
 use crate::filter::FilterTable;
+use crate::store::Full;
 
 /// How long events may be without a sync where `sync` is off.
 const UNSYNCED: Duration = Duration::from_secs(1);
@@ -135,6 +136,8 @@ impl Keeper {
     fn note(&mut self, worked: Result<(), StoreError>) {
         let realm = self.shared.head.origin.realm.as_str();
         match worked {
+            // What was dropped is still being read, and gives its space back afterwards.
+            Err(_) if self.shared.full == Full::Refuse && !self.retired.is_empty() => {}
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {
                     log::error!(realm; "the history cannot be kept up: {error}");
@@ -168,6 +171,8 @@ impl Keeper {
         let sealed = self.seal_oldest();
         self.drop_dead()?;
         self.remove_retired()?;
+        let shared = &self.shared;
+        shared.count_room(&shared.keeping.lock());
         self.give_room()?;
         sealed
     }

@@ -47,6 +47,8 @@ pub(crate) struct OnDemand {
     now: AtomicU64,
     /// Since [`OpenStores::now`] began, in ms.
     last_used: AtomicU64,
+    /// [`EventStore::room`] when it was last heard of.
+    room: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -107,7 +109,7 @@ impl OnDemand {
             // Nobody asks for it: other engines are not opened here.
             return Err(OpenError::Random("not a store of this engine".to_owned()));
         };
-        let site = Site::take(disk, sizes(&config)?, path, config.sync)?;
+        let site = Site::take(disk, sizes(&config)?, path, &config)?;
         let admission = stores.has_room().then(|| stores.admit());
         let known = find_out(&site, &config, admission.is_some())?;
         let is_open = known.engine.is_some();
@@ -127,6 +129,10 @@ impl OnDemand {
             patterns: PatternTable::default(),
             failed: None,
         };
+        let room = match &known.engine {
+            Some(engine) => engine.room(),
+            None => site.room(known.rest.bytes),
+        };
         let state = match known.engine {
             Some(engine) => State::Open(engine),
             None => State::AtRest(Some(known.rest)),
@@ -143,6 +149,7 @@ impl OnDemand {
             tell_time_every: known.tell_time_every,
             now: AtomicU64::new(0),
             last_used: AtomicU64::new(0),
+            room: AtomicU64::new(room),
             closed: AtomicBool::new(false),
         };
         store.touch();
@@ -314,6 +321,7 @@ impl Rests for OnDemand {
         let mut memory = self.memory.lock();
         memory.usage = engine.usage();
         memory.lost = engine.lost();
+        self.room.store(engine.room(), Ordering::Release);
         drop(memory);
         *state = State::AtRest(rest);
         self.filters.forget_topics();
@@ -400,7 +408,9 @@ impl EventStore for OnDemand {
         }
         let engine = self.using(true).map_err(refused)?;
         self.hand_over(&engine);
-        engine.append(events)
+        let appended = engine.append(events);
+        self.room.store(engine.room(), Ordering::Release);
+        appended
     }
 
     fn commit_bytes(&self) -> u64 {
@@ -448,6 +458,13 @@ impl EventStore for OnDemand {
 
     fn tell_time_every(&self) -> Option<Duration> {
         self.tell_time_every
+    }
+
+    fn room(&self) -> u64 {
+        match self.if_open() {
+            Some(engine) => engine.room(),
+            None => self.room.load(Ordering::Acquire),
+        }
     }
 
     fn usage(&self) -> Usage {

@@ -7,6 +7,7 @@ use super::keeper::Keeper;
 use super::segment::{Segment, store_error};
 use crate::error::StoreError;
 use crate::event::Timestamp;
+use crate::store::Full;
 
 impl Keeper {
     /// Raises the floors of filters whose oldest events have become too old, for good; a growing
@@ -43,8 +44,11 @@ impl Keeper {
         Ok(())
     }
 
-    /// Drops the oldest segment if it is sealed and not the last.
+    /// Drops the oldest segment if it is sealed and not the last, and if that is how room is made.
     pub(super) fn drop_oldest(&mut self) -> Result<bool, StoreError> {
+        if self.shared.full == Full::Refuse {
+            return Ok(false);
+        }
         let segments = self.shared.segments();
         match segments.first() {
             Some(oldest) if oldest.sealed().is_some() => self.drop_segment(oldest).map(|()| true),

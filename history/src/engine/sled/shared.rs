@@ -20,6 +20,7 @@ use crate::error::StoreError;
 use crate::event::{Sequence, Timestamp};
 use crate::filter::{Filter, FilterId, FilterTable};
 use crate::retention;
+use crate::store::Full;
 
 /// How large things are, all in bytes; everything follows from `maxsize`.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,13 @@ impl Sizes {
         self.segment_end() + self.segment * 3 / 4 + (1 << 20)
     }
 
+    /// What sealed segments may have where nothing makes room for what was accepted: besides the
+    /// headroom, a full log may wait to be sealed while the next one grows.
+    pub(super) fn capacity(&self) -> u64 {
+        let spared = self.headroom() + self.segment_end() + (512 << 10);
+        self.max.saturating_sub(spared)
+    }
+
     /// What sled may keep in memory for the growing segment.
     pub(super) fn cache(&self) -> u64 {
         self.segment.min(32 << 20)
@@ -75,6 +83,7 @@ pub(super) struct Shared {
     pub(super) disk: Disk,
     pub(super) folder: PathBuf,
     pub(super) sizes: Sizes,
+    pub(super) full: Full,
     /// Whether commits wait for the disk.
     pub(super) sync: bool,
     /// What segments of this life begin with.
@@ -97,6 +106,8 @@ pub(super) struct Shared {
     aged: AtomicU64,
     /// How often it does; `None`: no filter has a `max_age`.
     pub(super) tell_time_every: Option<Duration>,
+    /// See [`crate::EventStore::room`]. Written with `keeping` locked.
+    room: AtomicU64,
     /// Bytes of the folder without the growing segment's log.
     others: AtomicU64,
     pub(super) keeping: Mutex<Keeping>,
@@ -136,6 +147,7 @@ impl Shared {
         disk: Disk,
         folder: PathBuf,
         sizes: Sizes,
+        full: Full,
         sync: bool,
         head: Head,
         filters: Arc<FilterTable>,
@@ -153,6 +165,7 @@ impl Shared {
             disk,
             folder,
             sizes,
+            full,
             sync,
             head,
             tell_time_every: retention::tell_time_every(
@@ -168,6 +181,7 @@ impl Shared {
             segments: RwLock::new(Arc::new(segments)),
             newest: AtomicU64::new(newest.get()),
             reserved: AtomicU64::new(reserved.get()),
+            room: AtomicU64::new(u64::MAX),
             others: AtomicU64::new(others),
             keeping: Mutex::new(keeping),
             changed: Condvar::new(),
@@ -319,6 +333,34 @@ impl Shared {
         };
         if let Err(error) = catalog.write(&self.disk, &self.folder) {
             log::warn!("{}", StoreError::from(error));
+        }
+    }
+
+    /// See [`crate::EventStore::room`].
+    pub(super) fn room(&self) -> u64 {
+        self.room.load(Ordering::Acquire)
+    }
+
+    /// Takes what was committed off the room that is left; where that is little, it is counted
+    /// exactly.
+    pub(super) fn take_room(&self, keeping: &Keeping, bytes: u64) {
+        if self.full == Full::DropOldest {
+            return;
+        }
+        let left = self.room().saturating_sub(bytes);
+        self.room.store(left, Ordering::Release);
+        if left < self.sizes.segment {
+            self.count_room(keeping);
+        }
+    }
+
+    /// Counts how much room is left, as of now: nothing is committed while `keeping` is locked.
+    pub(super) fn count_room(&self, _keeping: &Keeping) {
+        if self.full == Full::Refuse {
+            let segments = self.segments();
+            let sealed: u64 = segments.iter().map(|segment| segment.sealed_bytes()).sum();
+            let left = self.sizes.capacity().saturating_sub(sealed);
+            self.room.store(left, Ordering::Release);
         }
     }
 

@@ -5,6 +5,7 @@ mod crash; //   killed at random moments
 mod damage; //  flipped, zeroed, cut, removed
 mod failing; // the k-th file operation fails
 mod aged; //    what is too old leaves the disk
+mod refuse; //  a full store takes nothing more
 mod room; //    maxsize holds at every moment
 mod readonly; // nothing changes, everything is read
 mod resting; // closed and opened while it is asked
@@ -21,7 +22,7 @@ use crate::contract;
 use crate::contract::desk::{Desk, anybody, filter, limited};
 use crate::error::OpenError;
 use crate::filter::Filter;
-use crate::store::{Engine, RESERVATION};
+use crate::store::{Engine, Full, RESERVATION};
 
 fn config(path: &Path, filters: &[Filter], limit: Option<u64>) -> StoreConfig {
     StoreConfig {
@@ -31,6 +32,7 @@ fn config(path: &Path, filters: &[Filter], limit: Option<u64>) -> StoreConfig {
             readonly: false,
         },
         maxsize: 64 << 20,
+        full: Full::DropOldest,
         sync: true,
         limit,
         filters: filters.to_vec(),

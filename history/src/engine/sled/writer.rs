@@ -138,6 +138,7 @@ impl Writer {
         }
         let mut keeping = shared.keeping.lock();
         keeping.writing = 0;
+        shared.take_room(&keeping, bytes);
         let half_full = log_size(&keeping) >= shared.sizes.segment / 2;
         if half_full && keeping.next.is_none() && !keeping.wants_next {
             keeping.wants_next = true;

@@ -191,6 +191,10 @@ impl EventStore for ReadElsewhere {
         self.reads().at(now);
     }
 
+    fn room(&self) -> u64 {
+        self.first.room()
+    }
+
     fn tell_time_every(&self) -> Option<Duration> {
         self.first.tell_time_every()
     }

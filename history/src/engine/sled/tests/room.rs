@@ -21,20 +21,19 @@ fn total(sizes: &[(u64, String)]) -> u64 {
     sizes.iter().map(|(bytes, _)| bytes).sum()
 }
 
-fn write_five_times(maxsize: u64, payload: usize, batch: usize) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().to_owned();
-    let config = StoreConfig {
-        maxsize,
-        ..config(&path, &[filter("com.", Prefix)], None)
-    };
-    let mut desk = Desk::at(crate::store::open(config).unwrap());
-    let done = Arc::new(AtomicBool::new(false));
-    let watcher = std::thread::spawn({
-        let (path, done) = (path.clone(), Arc::clone(&done));
-        move || {
+/// Looks at a folder all the time until told to stop, and remembers when it was largest.
+pub(super) struct Watcher {
+    done: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Vec<(u64, String)>>,
+}
+
+impl Watcher {
+    pub(super) fn of(path: &Path) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        let (path, ended) = (path.to_owned(), Arc::clone(&done));
+        let thread = std::thread::spawn(move || {
             let mut peak = Vec::new();
-            while !done.load(Ordering::Acquire) {
+            while !ended.load(Ordering::Acquire) {
                 // A file may be seen under its old and its new name: what is real is there twice.
                 let seen = [sizes(&path), sizes(&path)];
                 let seen = seen.into_iter().min_by_key(|sizes| total(sizes)).unwrap();
@@ -44,11 +43,38 @@ fn write_five_times(maxsize: u64, payload: usize, batch: usize) {
                 }
             }
             peak
-        }
-    });
-    let text = rewamp_wamp::value::Value::from("p".repeat(payload));
+        });
+        Self { done, thread }
+    }
+
+    /// The folder was never larger than this.
+    pub(super) fn saw_at_most(self, maxsize: u64) {
+        self.done.store(true, Ordering::Release);
+        let peak = self.thread.join().unwrap();
+        assert!(
+            total(&peak) <= maxsize,
+            "{} of {maxsize} bytes were used: {peak:?}",
+            total(&peak)
+        );
+    }
+}
+
+pub(super) fn payload_of(bytes: usize) -> rewamp_wamp::payload::Payload {
+    let text = rewamp_wamp::value::Value::from("p".repeat(bytes));
     let cbor = rewamp_wamp::serializer::Serializer::Cbor;
-    let payload = rewamp_wamp::payload::Payload::from_values(cbor, Some(&[text]), None).unwrap();
+    rewamp_wamp::payload::Payload::from_values(cbor, Some(&[text]), None).unwrap()
+}
+
+fn write_five_times(maxsize: u64, payload: usize, batch: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    let config = StoreConfig {
+        maxsize,
+        ..config(&path, &[filter("com.", Prefix)], None)
+    };
+    let mut desk = Desk::at(crate::store::open(config).unwrap());
+    let watcher = Watcher::of(&path);
+    let payload = payload_of(payload);
     let bytes = payload.tail().len() as u64;
     let (mut written, mut oldest) = (0, 0);
     while written < 5 * maxsize {
@@ -75,13 +101,7 @@ fn write_five_times(maxsize: u64, payload: usize, batch: usize) {
         );
         oldest = now_oldest;
     }
-    done.store(true, Ordering::Release);
-    let peak = watcher.join().unwrap();
-    assert!(
-        total(&peak) <= maxsize,
-        "{} of {maxsize} bytes were used: {peak:?}",
-        total(&peak)
-    );
+    watcher.saw_at_most(maxsize);
     // From here on nothing more is dropped.
     desk.store.close(desk.next).unwrap();
     let found = sequences(&*desk.store, "com.");
