@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -16,26 +17,28 @@ const ROUNDS: u64 = 20;
 const PUBLISHERS: u64 = 4;
 /// Publications that each publisher has under way: 256 acknowledgements outstanding in all.
 const WINDOW: usize = 64;
-const TOPIC: &str = "com.crash.topic";
+/// Bytes that each publication has beside its numbers.
+const FILLING: usize = 300;
+pub(crate) const TOPIC: &str = "com.crash.topic";
 const GET_EVENTS: &str = "wamp.subscription.get_events";
 /// Small enough that twenty rounds go through it more than once.
 const MAXSIZE: u64 = 8 * 1024 * 1024;
 
 /// An event as the history tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stored {
-    sequence: u64,
-    publication: u64,
-    publisher: u64,
-    counter: u64,
+pub(crate) struct Stored {
+    pub(crate) sequence: u64,
+    pub(crate) publication: u64,
+    pub(crate) publisher: u64,
+    pub(crate) counter: u64,
 }
 
 /// What one publisher was told in one round.
-struct Told {
+pub(crate) struct Told {
     /// The first counter that it did not send any more.
-    end: u64,
+    pub(crate) end: u64,
     /// Counter and publication, in the order of the acknowledgements.
-    acknowledged: Vec<(u64, u64)>,
+    pub(crate) acknowledged: Vec<(u64, u64)>,
 }
 
 #[test]
@@ -56,7 +59,7 @@ fn what_was_acknowledged_survives_twenty_kills_at_full_rate() {
                 .zip(&next)
                 .map(|(publisher, &from)| {
                     let acknowledged = &acknowledged;
-                    scope.spawn(move || publish(raw, publisher, from, acknowledged))
+                    scope.spawn(move || publish(raw, publisher, from, FILLING, acknowledged))
                 })
                 .collect();
             let watcher = scope.spawn(move || glimpse(raw, subscription));
@@ -97,33 +100,40 @@ fn what_was_acknowledged_survives_twenty_kills_at_full_rate() {
         history.extend(new.into_iter().map(|event| (event.sequence, event)));
     }
     the_rest_is_as_it_was_and_only_the_oldest_is_gone(&node, subscription, &history);
-    segments_came_and_went(&node);
+    segments_came_and_went(&node.dir().join("history"));
     println!(
         "{acknowledged_in_all} acknowledged, {} stored",
         history.len()
     );
 }
 
-/// Publishes from counter `from` on until the connection breaks.
-fn publish(raw: u16, publisher: u64, from: u64, total: &AtomicU64) -> Told {
+/// Publishes from counter `from` on, each with `filling` more bytes, until the connection breaks.
+pub(crate) fn publish(
+    raw: u16,
+    publisher: u64,
+    from: u64,
+    filling: usize,
+    total: &AtomicU64,
+) -> Told {
     let mut told = Told {
         end: from,
         acknowledged: Vec::new(),
     };
     // How the connection breaks is the kernel's affair; that it breaks is the test.
-    let _ = publish_until_cut(raw, publisher, total, &mut told);
+    let _ = publish_until_cut(raw, publisher, filling, total, &mut told);
     told
 }
 
 fn publish_until_cut(
     raw: u16,
     publisher: u64,
+    filling: usize,
     total: &AtomicU64,
     told: &mut Told,
 ) -> io::Result<()> {
     let mut client = Client::join(raw)?;
     let mut under_way: HashMap<u64, u64> = HashMap::new();
-    let filling = "x".repeat(300);
+    let filling = "x".repeat(filling);
     loop {
         while under_way.len() < WINDOW {
             let request = client.request();
@@ -145,7 +155,7 @@ fn publish_until_cut(
 }
 
 /// Looks at the newest event again and again, stored or not yet, until the connection breaks.
-fn glimpse(raw: u16, subscription: u64) -> Vec<Stored> {
+pub(crate) fn glimpse(raw: u16, subscription: u64) -> Vec<Stored> {
     let mut seen = Vec::new();
     let _ = glimpse_until_cut(raw, subscription, &mut seen);
     seen
@@ -169,7 +179,7 @@ fn outstanding(from: &[u64], told: &[Told]) -> u64 {
 
 /// Nobody was overtaken and nothing is there twice: each publisher's events of this round are
 /// those that it sent first, in the order in which it sent them.
-fn each_publisher_has_a_whole_prefix(new: &[Stored], from: &[u64], told: &[Told]) {
+pub(crate) fn each_publisher_has_a_whole_prefix(new: &[Stored], from: &[u64], told: &[Told]) {
     for (publisher, (&from, told)) in (0..).zip(from.iter().zip(told)) {
         let counters: Vec<u64> = new
             .iter()
@@ -187,7 +197,7 @@ fn each_publisher_has_a_whole_prefix(new: &[Stored], from: &[u64], told: &[Told]
     }
 }
 
-fn every_acknowledgement_is_true(new: &[Stored], told: &[Told]) {
+pub(crate) fn every_acknowledgement_is_true(new: &[Stored], told: &[Told]) {
     let there: HashMap<(u64, u64), u64> = new
         .iter()
         .map(|event| ((event.publisher, event.counter), event.publication))
@@ -205,7 +215,7 @@ fn every_acknowledgement_is_true(new: &[Stored], told: &[Told]) {
 }
 
 /// A sequence that was shown before the kill stands for the same event after it, or for none.
-fn no_sequence_was_given_twice(new: &[Stored], glimpsed: &[Stored]) {
+pub(crate) fn no_sequence_was_given_twice(new: &[Stored], glimpsed: &[Stored]) {
     let there: HashMap<u64, Stored> = new.iter().map(|event| (event.sequence, *event)).collect();
     for seen in glimpsed {
         if let Some(found) = there.get(&seen.sequence) {
@@ -214,7 +224,7 @@ fn no_sequence_was_given_twice(new: &[Stored], glimpsed: &[Stored]) {
     }
 }
 
-fn the_rest_is_as_it_was_and_only_the_oldest_is_gone(
+pub(crate) fn the_rest_is_as_it_was_and_only_the_oldest_is_gone(
     node: &Node,
     subscription: u64,
     history: &BTreeMap<u64, Stored>,
@@ -240,8 +250,8 @@ fn the_rest_is_as_it_was_and_only_the_oldest_is_gone(
 }
 
 /// The store's segments are numbered: three new ones at least, and the first is dropped.
-fn segments_came_and_went(node: &Node) {
-    let names = std::fs::read_dir(node.dir().join("history")).expect("the store's folder");
+pub(crate) fn segments_came_and_went(folder: &Path) {
+    let names = std::fs::read_dir(folder).expect("the store's folder");
     let numbers: Vec<u64> = names
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter_map(|name| name.split_once('.')?.0.parse().ok())
@@ -251,7 +261,7 @@ fn segments_came_and_went(node: &Node) {
 }
 
 /// Everything after `sequence`, page by page, oldest first.
-fn stored_after(node: &Node, subscription: u64, sequence: u64) -> Vec<Stored> {
+pub(crate) fn stored_after(node: &Node, subscription: u64, sequence: u64) -> Vec<Stored> {
     let mut client = Client::join(node.ports.raw).expect("a session");
     let mut all: Vec<Stored> = Vec::new();
     // Where the start itself has been dropped, a sequence would be refused: then by time.
@@ -283,7 +293,7 @@ fn stored(event: &Value) -> Stored {
     }
 }
 
-fn look_up(node: &Node) -> u64 {
+pub(crate) fn look_up(node: &Node) -> u64 {
     let mut client = Client::join(node.ports.raw).expect("a session");
     let id = client.call("wamp.subscription.lookup", json!([TOPIC]), json!({}));
     id.expect("an answer").as_u64().expect("a subscription ID")

@@ -17,6 +17,7 @@ mod tour; // the programs of the README's five minutes
 mod clean_stop; // SIGTERM: nothing is lost, everybody is told
 mod retention; // how long history is kept, and what happens when it is full
 mod crash; // SIGKILL at full rate: what was acknowledged is there
+mod power_loss; // the disk forgets what was never synced
 mod readonly; // a store that is served and not changed
 mod bad_input; // what no proper client sends
 mod bad_websocket; // handshakes and frames, byte by byte

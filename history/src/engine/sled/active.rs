@@ -58,9 +58,6 @@ impl Db {
         disk.write(&seg, &mut seg_file, &head.encode(SEG_MAGIC))?;
         disk.sync(&seg, &seg_file)?;
         disk.sync_folder(folder)?;
-        folder
-            .parent()
-            .map_or(Ok(()), |parent| disk.sync_folder(parent))?;
         Ok(Self {
             db: Some(db),
             file,

@@ -18,7 +18,7 @@ pub(super) struct Disk {
     readonly: bool,
 }
 
-type Fault = dyn Fn(&'static str) -> io::Result<()> + Send + Sync;
+type Fault = dyn Fn(&'static str, &Path) -> io::Result<()> + Send + Sync;
 
 impl std::fmt::Debug for Disk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -55,6 +55,15 @@ impl From<DiskError> for StoreError {
     }
 }
 
+/// The folder that a name stands in.
+pub(super) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
 pub(super) type Done<T = ()> = Result<T, DiskError>;
 
 impl Disk {
@@ -74,7 +83,7 @@ impl Disk {
     /// A disk on which `fault` decides whether an operation fails.
     #[cfg(test)]
     pub(super) fn failing(
-        fault: impl Fn(&'static str) -> io::Result<()> + Send + Sync + 'static,
+        fault: impl Fn(&'static str, &Path) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         Self {
             fault: Some(Arc::new(fault)),
@@ -90,7 +99,7 @@ impl Disk {
     ) -> Done<T> {
         let allowed = match &self.fault {
             _ if self.readonly => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
-            Some(fault) => fault(what),
+            Some(fault) => fault(what, path),
             None => Ok(()),
         };
         allowed
@@ -102,9 +111,19 @@ impl Disk {
             })
     }
 
-    /// Creates a folder and its parents where missing.
+    /// Creates a folder and its parents where missing, durably: what is synced below a name that
+    /// is not would be lost with it.
     pub(super) fn create_folder(&self, path: &Path) -> Done {
-        self.run("cannot create", path, || fs::create_dir_all(path))
+        if path.is_dir() {
+            return Ok(());
+        }
+        let parent = parent(path);
+        self.create_folder(parent)?;
+        self.run("cannot create", path, || match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            other => other,
+        })?;
+        self.sync_folder(parent)
     }
 
     /// Makes what was created, renamed or removed in a folder durable.
@@ -179,8 +198,7 @@ impl Disk {
     /// Renames within one folder, durably.
     pub(super) fn rename(&self, from: &Path, to: &Path) -> Done {
         self.run("cannot rename", from, || fs::rename(from, to))?;
-        to.parent()
-            .map_or(Ok(()), |folder| self.sync_folder(folder))
+        self.sync_folder(parent(to))
     }
 
     /// Removes a file or a folder with all in it; none is fine.

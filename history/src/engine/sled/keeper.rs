@@ -103,14 +103,13 @@ impl Keeper {
             let overdue = self
                 .unsynced_since
                 .is_some_and(|since| since.elapsed() >= UNSYNCED);
-            let active = keeping.active.clone();
             if overdue {
                 keeping.unsynced = false;
                 self.unsynced_since = None;
             }
             drop(keeping);
             if overdue {
-                self.sync(active.as_ref());
+                self.sync();
             }
             if work {
                 let worked = self.guarded(Self::work);
@@ -120,15 +119,16 @@ impl Keeper {
         }
     }
 
-    fn sync(&self, active: Option<&Arc<Segment>>) {
-        let synced = active
-            .and_then(|active| active.db())
-            .map(|db| db.flush(&self.shared.disk, true));
-        if let Some(Err(error)) = synced {
-            log::error!(
-                realm = self.shared.head.origin.realm.as_str();
-                "events may be lost with a power failure: {error}"
-            );
+    /// Syncs what grows and what has grown and is not sealed yet, oldest first.
+    fn sync(&self) {
+        let segments = self.shared.segments();
+        for db in segments.iter().filter_map(|segment| segment.db()) {
+            if let Err(error) = db.flush(&self.shared.disk, true) {
+                log::error!(
+                    realm = self.shared.head.origin.realm.as_str();
+                    "events may be lost with a power failure: {error}"
+                );
+            }
         }
     }
 

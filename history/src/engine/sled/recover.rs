@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::active::SEG_MAGIC;
 use super::catalog::{Catalog, Known};
-use super::disk::Disk;
+use super::disk::{Disk, parent};
 use super::fields::{Unsound, VERSION};
 use super::head::{Head, Origin};
 use super::keeper::active_path;
@@ -36,6 +36,11 @@ pub(super) struct Recovered {
 
 /// Opens the store in `folder`, which is there and locked, or begins one.
 pub(super) fn recover(disk: &Disk, folder: &Path, realm: &str) -> Result<Recovered, OpenError> {
+    if !disk.is_readonly() {
+        // Names that a killed process left may not have reached the disk; what follows relies on
+        // them.
+        disk.sync_folder(folder)?;
+    }
     let mut recovery = Recovery {
         disk,
         folder,
@@ -53,6 +58,10 @@ pub(super) fn recover(disk: &Disk, folder: &Path, realm: &str) -> Result<Recover
             found: catalog.origin.realm,
             expected: realm.to_owned(),
         });
+    }
+    if is_new {
+        // Whoever made the folder, its own name has to last as well.
+        disk.sync_folder(parent(folder))?;
     }
     let (mark, marked) = Mark::open(disk, folder)?;
     let segments = recovery.segments(&catalog, marked)?;
@@ -94,7 +103,7 @@ pub(super) struct Recovery<'a> {
     pub(super) generations: BTreeMap<u64, Files>,
     pub(super) set_aside: Vec<PathBuf>,
     pub(super) holes: Vec<(Hole, &'static str)>,
-    /// Databases without blocks: prepared and never used, or damaged beyond reading.
+    /// Newest first. Databases without blocks: prepared and never used, or damaged beyond reading.
     pub(super) empty: Vec<PathBuf>,
     /// The catalog was lost, and with it what had been dropped.
     rebuilt: bool,
@@ -190,15 +199,24 @@ impl Recovery<'_> {
         Ok(heads)
     }
 
-    /// All segments in order.
+    /// All segments in order. Found from the newest on: each begins with what was stored before
+    /// it, so whatever an older one has beyond that is left of a commit that failed or was cut
+    /// short, and that no life has shown.
     fn segments(
         &mut self,
         catalog: &Catalog,
         marked: Option<Marked>,
     ) -> Result<Vec<Arc<Segment>>, OpenError> {
-        let acknowledged = marked.map_or(Sequence::ZERO, |marked| marked.acknowledged);
+        let mut acknowledged = marked.map_or(Sequence::ZERO, |marked| marked.acknowledged);
+        let (mut until, mut merged) = (Sequence::MAX, u64::MAX);
         let mut segments: Vec<Arc<Segment>> = Vec::new();
-        for (generation, files) in self.generations.clone() {
+        for (generation, files) in self.generations.clone().into_iter().rev() {
+            if generation >= merged {
+                // It is part of a newer one, and had not been removed yet.
+                self.remove(&sealed_path(self.folder, generation))?;
+                self.remove(&active_path(self.folder, generation))?;
+                continue;
+            }
             let sealed = match files.sealed || files.draft {
                 true => self.open_sealed(catalog, generation)?,
                 false => None,
@@ -207,22 +225,20 @@ impl Recovery<'_> {
                 Some(sealed) => {
                     // What it was made from had not been removed yet.
                     self.remove(&active_path(self.folder, generation))?;
-                    let since = sealed.since();
-                    for old in segments.extract_if(.., |old| old.generation >= since) {
-                        self.remove(&old.path)?;
-                    }
-                    sealed
+                    merged = sealed.since();
+                    Some(sealed)
                 }
                 None if files.active => {
-                    match self.open_active(catalog, generation, acknowledged)? {
-                        Some(segment) => segment,
-                        None => continue,
-                    }
+                    self.open_active(catalog, generation, acknowledged, until)?
                 }
-                None => continue,
+                None => None,
             };
+            let Some(segment) = segment else { continue };
+            until = until.min(segment.previous());
+            acknowledged = until;
             segments.push(Arc::new(segment));
         }
+        segments.reverse();
         Ok(segments)
     }
 
@@ -279,11 +295,11 @@ impl Recovery<'_> {
     /// Removes databases without blocks. Where events are missing at the end, the newest one may
     /// be what is left of them, and is set aside.
     fn remove_empty(&mut self, missing: bool) -> Result<(), OpenError> {
-        let damaged = if missing { self.empty.pop() } else { None };
-        if let Some(path) = damaged {
-            self.put_aside(&path)?;
+        let mut empty = std::mem::take(&mut self.empty).into_iter();
+        if missing && let Some(newest) = empty.next() {
+            self.put_aside(&newest)?;
         }
-        for path in std::mem::take(&mut self.empty) {
+        for path in empty {
             self.remove(&path)?;
         }
         Ok(())

@@ -67,7 +67,7 @@ impl Recovery<'_> {
             .ok()
             .filter(|head| head.origin == catalog.origin);
         let head = head.unwrap_or_else(|| head_of(catalog));
-        let scanned = self.scan(file, &head, &path, Sequence::MAX)?;
+        let scanned = self.scan(file, &head, &path, Sequence::MAX, Sequence::MAX)?;
         if scanned.index.last().is_none() {
             self.put_aside(&path)?;
             return Ok(None);
@@ -77,12 +77,14 @@ impl Recovery<'_> {
         Ok(Some(open_segment(generation, path, head, scanned, true)))
     }
 
-    /// The segment that grew when the last life ended, or one that had not been sealed yet.
+    /// The segment that grew when the last life ended, or one that had not been sealed yet; of the
+    /// latter what it has `until` the next one begins.
     pub(super) fn open_active(
         &mut self,
         catalog: &Catalog,
         generation: u64,
         acknowledged: Sequence,
+        until: Sequence,
     ) -> Result<Option<Segment>, OpenError> {
         let path = active_path(self.folder, generation);
         let seg = self.disk.read(&path.join("seg"))?.unwrap_or_default();
@@ -103,7 +105,11 @@ impl Recovery<'_> {
             return Ok(None);
         }
         let file = self.disk.open(&log)?;
-        let scanned = self.scan(file, &head, &log, acknowledged)?;
+        if !self.disk.is_readonly() {
+            // What is shown from now on has to stay, also if nobody had waited for it yet.
+            self.disk.sync(&log, &file)?;
+        }
+        let scanned = self.scan(file, &head, &log, acknowledged, until)?;
         let Some((last, _)) = scanned.index.last() else {
             self.empty.push(path);
             return Ok(None);
@@ -132,9 +138,10 @@ impl Recovery<'_> {
         head: &Head,
         path: &Path,
         acknowledged: Sequence,
+        until: Sequence,
     ) -> Result<Scanned, OpenError> {
         let filters = FilterTable::new(head.filters.clone());
-        let scanned = scan(file, &head.origin, &filters, acknowledged, Sequence::MAX);
+        let scanned = scan(file, &head.origin, &filters, acknowledged, until);
         let scanned = scanned.map_err(|fault| match fault {
             Fault::Failed(reason, kind) => disk_error(path.to_owned(), reason, kind),
             Fault::Damaged => disk_error(

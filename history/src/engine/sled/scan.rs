@@ -256,25 +256,27 @@ fn check(bytes: &[u8], mark: [u8; 8], at: At) -> Option<Found> {
     Some(Found { head, at })
 }
 
-/// Leaves the last transaction out if it was cut short. One that misses blocks in its middle or
-/// before others was whole once, and what is left of it stays.
+/// Leaves the last transaction out if it was cut short, by a crash or with the power: then any of
+/// its blocks may be missing, also the first. If it was acknowledged, it was whole once, and what is
+/// left of it stays.
 fn drop_unfinished(found: &mut Vec<Found>, acknowledged: Sequence) {
-    let begins = |found: &Found| found.head.place.commit_start == 0;
-    let Some(begin) = found.iter().rposition(begins) else {
-        return;
-    };
-    let commit = found.get(begin..).unwrap_or_default();
-    let events: u32 = commit
-        .iter()
-        .map(|found| u32::from(found.head.events))
-        .sum();
-    let whole = commit
-        .first()
-        .is_some_and(|first| events == first.head.place.commit_events);
-    let told = commit
-        .first()
-        .is_some_and(|first| first.head.first <= acknowledged);
-    if !whole && !told {
+    let Some(last) = found.last() else { return };
+    let is_told = last.head.first <= acknowledged;
+    let (mut begin, mut start) = (found.len(), u32::MAX);
+    let (mut events, total) = (0, last.head.place.commit_events);
+    for found in found.iter().rev() {
+        let (place, count) = (&found.head.place, u32::from(found.head.events));
+        // A block of the transaction before ends where no block of this one can begin.
+        let is_part = place.commit_events == total
+            && place.commit_start.saturating_add(count) <= start.min(total);
+        if !is_part || start == 0 {
+            break;
+        }
+        start = place.commit_start;
+        events += count;
+        begin -= 1;
+    }
+    if events != total && !is_told {
         found.truncate(begin);
     }
 }

@@ -18,7 +18,7 @@ struct Run {
 fn work(path: &Path, fails: impl Fn(usize) -> bool + Send + Sync + 'static) -> Run {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
-    let disk = Disk::failing(move |_| {
+    let disk = Disk::failing(move |_, _| {
         let number = counted.fetch_add(1, Ordering::SeqCst) + 1;
         let full = || io::Error::new(io::ErrorKind::StorageFull, "no space left");
         if fails(number) { Err(full()) } else { Ok(()) }
