@@ -19,6 +19,7 @@ mod retention; // how long history is kept, and what happens when it is full
 mod crash; // SIGKILL at full rate: what was acknowledged is there
 mod power_loss; // the disk forgets what was never synced
 mod readonly; // a store that is served and not changed
+mod replay; // the past runs into the live events
 mod bad_input; // what no proper client sends
 mod bad_websocket; // handshakes and frames, byte by byte
 mod transports; // where clients come in, from outside

@@ -7,26 +7,42 @@ mod receivers; // who receives, grouped by wire
 mod delivery; // into outboxes
 mod run; // consecutive EVENTs, encoded once
 
-pub use delivery::{Delivery, SlowConsumer};
-pub use receivers::Receivers;
+pub use delivery::{Delivery, Fallen, SlowConsumer};
+pub use receivers::{Form, Receivers};
+pub(crate) use run::sequence_details;
 pub use run::{Payloads, Publication};
 pub use subscription::Subscription;
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytestring::ByteString;
 use foldhash::HashMap;
+use rewamp_history::FilterId;
 use rewamp_wamp::id::{PublicationId, SubscriptionId};
 use rewamp_wamp::payload::PayloadSlice;
 use rewamp_wamp::uri::MatchPolicy;
 use rewamp_wamp::uri_map::UriMap;
 use smallvec::SmallVec;
 
+use crate::history::Track;
 use crate::realm::member::Member;
 use run::Run;
 
 /// The subscriptions that match a topic and have a receiver.
 pub type Matches = SmallVec<[Rc<Subscription>; 2]>;
+
+/// What a new subscription begins with.
+#[derive(Debug, Clone, Copy)]
+pub struct Created {
+    /// Its ID.
+    pub id: SubscriptionId,
+    /// The time, ns since 1970.
+    pub time: u64,
+    /// The history filter that covers it.
+    pub filter: Option<FilterId>,
+}
 
 /// What became of a SUBSCRIBE.
 pub struct Subscribed {
@@ -57,19 +73,26 @@ pub struct Broker {
 
 impl Broker {
     /// Adds `member` to the subscription to `uri`. Subscribing again to the same is answered with
-    /// the same ID (spec, "SUBSCRIBED"). A new subscription gets the ID and the time that `create`
-    /// gives.
+    /// the same ID (spec, "SUBSCRIBED"). A new subscription is made of what `create` gives. With a
+    /// track the member gets its events from the history until it is told that it is live.
     pub fn subscribe(
         &mut self,
         member: &Rc<Member>,
         uri: &ByteString,
         match_policy: MatchPolicy,
-        create: impl FnOnce() -> (SubscriptionId, u64),
+        sequenced: bool,
+        track: Option<&Arc<Track>>,
+        create: impl FnOnce() -> Created,
     ) -> Subscribed {
         let known = self.by_uri.get(uri, match_policy).cloned();
         let created = known.is_none();
         let subscription = known.unwrap_or_else(|| self.create(uri, match_policy, create()));
-        let added = subscription.receivers.borrow_mut().add(member);
+        let mut receivers = subscription.receivers.borrow_mut();
+        let added = match track {
+            Some(track) => receivers.follow(member, sequenced, Arc::clone(track)),
+            None => receivers.add(member, sequenced),
+        };
+        drop(receivers);
         if added {
             member
                 .subscriptions
@@ -87,13 +110,16 @@ impl Broker {
         &mut self,
         uri: &ByteString,
         match_policy: MatchPolicy,
-        (id, created): (SubscriptionId, u64),
+        created: Created,
     ) -> Rc<Subscription> {
+        let id = created.id;
         let subscription = Rc::new(Subscription {
             id,
             uri: uri.clone(),
             match_policy,
-            created,
+            created: created.time,
+            filter: created.filter,
+            newest: Cell::new(None),
             receivers: Default::default(),
         });
         self.by_id.insert(id, Rc::clone(&subscription));
@@ -160,7 +186,7 @@ impl Broker {
         delivery: &mut Delivery,
     ) {
         match matches.as_slice() {
-            [] => {}
+            [] => return,
             [subscription] if publication.receivers.is_none() => {
                 self.run.append(subscription, publication, delivery);
             }
@@ -170,7 +196,33 @@ impl Broker {
                 self.run.flush(delivery);
                 for subscription in several {
                     self.run.deliver(subscription, publication, delivery);
+                    if publication.stored.is_some() {
+                        delivery.delivered_by(subscription.id);
+                    }
                 }
+                delivery.delivered();
+            }
+        }
+        match publication.stored {
+            Some((sequence, _)) => matches
+                .iter()
+                .filter(|subscription| subscription.filter.is_some())
+                .for_each(|subscription| subscription.newest.set(Some(sequence))),
+            None => self.publish_aside(publication, matches, delivery),
+        }
+    }
+
+    /// Those who get what is published from the history get this, which it does not have.
+    fn publish_aside(
+        &mut self,
+        publication: &Publication<'_>,
+        matches: &Matches,
+        delivery: &mut Delivery,
+    ) {
+        for subscription in matches {
+            if !subscription.receivers.borrow().nobody_follows() {
+                self.run
+                    .deliver_to_followers(subscription, publication, delivery);
             }
         }
     }

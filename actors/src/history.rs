@@ -12,12 +12,16 @@ mod question; // what get_events asked for
 mod page; // the answer, encoded
 mod record; // one event of it
 mod reader; // one session's questions, one after another
+mod follow; // sessions that get events from here
 
 pub use accept::{Acceptance, Accepted, Unstored};
 pub use commit::Waiting;
+pub use follow::{News, Replay, Resolve, Resolved, Track};
 pub use question::Question;
 
 pub(crate) use commit::{routed_not_stored, routed_readonly};
+pub(crate) use follow::{Begin, Follow, Followed, NewTrack, TrackKind, What};
+pub(crate) use page::no_such_publication;
 pub(crate) use record::rfc3339;
 
 use std::sync::Arc;
@@ -31,8 +35,10 @@ use tokio::task::spawn_blocking;
 
 use crate::clock::Clock;
 use crate::metrics::{Id, RealmMetrics};
+use crate::realm::Realm;
 use crate::realm::messages::Room;
 use accept::Shared;
+use follow::Tracks;
 use fullness::Fullness;
 use reader::Readers;
 
@@ -71,6 +77,11 @@ pub struct History {
     degraded: bool,
     idle: Vec<oneshot::Sender<()>>,
     readers: Readers,
+    tracks: Tracks,
+    news: Recipient<News>,
+    resolved: Recipient<Resolved>,
+    /// The newest event accepted.
+    newest: Sequence,
 }
 
 /// The buffer that fills.
@@ -115,7 +126,7 @@ impl History {
     #[must_use]
     pub fn start(
         realm_name: Arc<str>,
-        realm: Recipient<Room>,
+        realm: &Addr<Realm>,
         store: Arc<dyn EventStore>,
         settings: HistorySettings,
         clock: Clock,
@@ -125,7 +136,11 @@ impl History {
         let shared = Arc::new(Shared::new(store.opened().reserved, fullness));
         let history = Self {
             realm_name,
-            realm,
+            realm: realm.clone().recipient(),
+            news: realm.clone().recipient(),
+            resolved: realm.clone().recipient(),
+            newest: store.opened().next_sequence.previous(),
+            tracks: Tracks::new(reader::at_once(), metrics.clone()),
             store: Arc::clone(&store),
             settings: settings.clone(),
             shared: Arc::clone(&shared),
@@ -200,10 +215,13 @@ impl History {
         bytes: u64,
         began: u64,
     ) {
-        let events = self.committing.take().map_or(0, |events| events.len());
+        let committed = self.committing.take().unwrap_or_default();
+        let events = committed.len();
         let stored = result
             .as_ref()
             .map_or_else(|error| error.stored, |()| events);
+        self.tracks
+            .failed(committed.get(stored..).unwrap_or_default());
         let now = self.clock.now();
         self.metrics.observe(Id::HistoryFlushEvents, events as f64);
         self.metrics
@@ -330,6 +348,9 @@ impl Handler<Store> for History {
         let before = filling.events.len();
         filling.bytes += bytes;
         filling.snapshot = None;
+        if let Some(newest) = store.events.last() {
+            self.newest = newest.sequence;
+        }
         filling.events.extend(store.events);
         filling.waiting.extend(
             store

@@ -6,7 +6,8 @@ pub mod events; // what the router publishes of itself
 mod arguments; // what a call came with
 mod sessions; // who is here
 mod subscriptions; // who listens to what
-mod get_events; // what was published
+mod replay; // who wants to hear the past
+pub(crate) mod get_events; // what was published
 
 use std::rc::Rc;
 
@@ -90,6 +91,11 @@ pub const PROCEDURES: &[Procedure] = &[
         "wamp.subscription.count_subscribers",
         &["subscription_id"],
         subscriptions::count,
+    ),
+    now(
+        "rewamp.subscription.prepare_replay",
+        &["topic", "options"],
+        replay::prepare,
     ),
     Procedure {
         uri: "wamp.subscription.get_events",

@@ -13,6 +13,8 @@ mod batch; // one read of one session
 mod route; // what is known of a topic
 mod publish; // a publication gets its place
 mod requests; // subscribe, register, call and their opposites
+mod follow; // sessions that get events from the history
+mod following; // what one of them has of it
 mod held; // publications that wait for room in the history
 mod stop; // a clean stop
 #[cfg(test)]
@@ -37,7 +39,7 @@ use rewamp_wamp::uri::UriCheck;
 use crate::broker::{Broker, Delivery, SlowConsumer};
 use crate::clock::Clock;
 use crate::dealer::Dealer;
-use crate::history::{Acceptance, History, HistorySettings};
+use crate::history::{Acceptance, History, HistorySettings, News, Resolved};
 use crate::metrics::{Gauge, Id, RealmMetrics};
 use crate::router::{RealmHandle, Router};
 use crate::session::encoding;
@@ -89,6 +91,8 @@ pub struct Realm {
     /// When the realm began, ns since 1970: the creation of its filters' subscriptions.
     pub(crate) started: u64,
     received: Received,
+    /// The number of the track begun last.
+    next_track: u64,
     metrics: RealmMetrics,
     gauges: Gauges,
     /// PUBLISHED of the batch under way.
@@ -103,6 +107,7 @@ struct Gauges {
     sessions: Gauge,
     subscriptions: Gauge,
     registrations: Gauge,
+    tracks: Gauge,
     depth: (Gauge, Gauge),
 }
 
@@ -126,7 +131,7 @@ pub fn start(
             realm_metrics,
             ids,
             clock,
-            ctx.address().recipient(),
+            &ctx.address(),
         )
     });
     let handle = RealmHandle {
@@ -145,11 +150,11 @@ impl Realm {
         metrics: RealmMetrics,
         ids: RandomIds,
         clock: Clock,
-        room: Recipient<Room>,
+        address: &Addr<Self>,
     ) -> Self {
         let history = settings.history.map(|(store, history)| {
             let (name, clock) = (Arc::clone(&name), clock.clone());
-            History::start(name, room, store, history, clock, metrics.clone())
+            History::start(name, address, store, history, clock, metrics.clone())
         });
         let filters = history
             .as_ref()
@@ -177,10 +182,12 @@ impl Realm {
             now,
             started: now,
             received: Received::new(&metrics),
+            next_track: 0,
             gauges: Gauges {
                 sessions: metrics.gauge(Id::Sessions),
                 subscriptions: metrics.gauge(Id::Subscriptions),
                 registrations: metrics.gauge(Id::Registrations),
+                tracks: metrics.gauge(Id::Tracks),
                 depth: (
                     metrics.gauge(Id::OutboxBytes),
                     metrics.gauge(Id::OutboxMessages),
@@ -251,5 +258,25 @@ impl Handler<Room> for Realm {
     fn handle(&mut self, _: Room, ctx: &mut Context<Self>) {
         self.release_held();
         self.watch_held(ctx);
+    }
+}
+
+impl Handler<Resolved> for Realm {
+    type Result = ();
+
+    fn handle(&mut self, resolved: Resolved, _: &mut Context<Self>) {
+        self.now = self.clock.now();
+        self.resolved(resolved);
+        self.hand_over();
+    }
+}
+
+impl Handler<News> for Realm {
+    type Result = ();
+
+    fn handle(&mut self, news: News, _: &mut Context<Self>) {
+        self.now = self.clock.now();
+        self.news(news);
+        self.hand_over();
     }
 }

@@ -88,7 +88,8 @@ impl Builder<'_> {
                 messages: realm.rewamp.outbox_messages,
                 slow_consumer: match realm.rewamp.slow_consumer.as_str() {
                     "drop" => SlowConsumer::Drop,
-                    _ => SlowConsumer::Disconnect,
+                    "disconnect" => SlowConsumer::Disconnect,
+                    _ => SlowConsumer::CatchUp,
                 },
             },
         }

@@ -110,6 +110,8 @@ pub struct Outbox {
 /// What happens to a session that does not read as fast as it is sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlowConsumer {
+    /// It gets what follows from the history; cut where there is none.
+    CatchUp,
     /// It is cut at once.
     Disconnect,
     /// Events to it are left out.

@@ -111,6 +111,7 @@ pub(super) async fn start(
             messages: limit(realm.outbox.messages),
         },
         slow_consumer: match realm.outbox.slow_consumer {
+            checked::SlowConsumer::CatchUp => SlowConsumer::CatchUp,
             checked::SlowConsumer::Disconnect => SlowConsumer::Disconnect,
             checked::SlowConsumer::Drop => SlowConsumer::Drop,
         },

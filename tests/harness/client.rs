@@ -2,9 +2,10 @@
 //! way, or messages that no proper client would send.
 
 use std::io::{self, BufReader, BufWriter, Error, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 use super::deadline::SOON;
 
@@ -33,7 +34,10 @@ pub(crate) struct Client {
 impl Client {
     /// A RawSocket connection after its handshake, not yet joined to a realm.
     pub(crate) fn connect(port: u16) -> io::Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        Self::over(TcpStream::connect((Ipv4Addr::LOCALHOST, port))?)
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SOON))?;
         stream.set_write_timeout(Some(SOON))?;
@@ -54,12 +58,24 @@ impl Client {
 
     /// A session in `realm1` as everybody.
     pub(crate) fn join(port: u16) -> io::Result<Self> {
-        let mut client = Self::connect(port)?;
+        Self::connect(port)?.joined()
+    }
+
+    /// The same, with so small a receive buffer that the router notices when nothing is read.
+    pub(crate) fn join_narrowly(port: u16) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_recv_buffer_size(16 * 1024)?;
+        socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+        Self::over(socket.into())?.joined()
+    }
+
+    fn joined(mut self) -> io::Result<Self> {
+        let client = &mut self;
         client.send(&hello("realm1"))?;
         client.flush()?;
         let welcome = client.receive()?;
         match welcome[0].as_u64() {
-            Some(code::WELCOME) => Ok(client),
+            Some(code::WELCOME) => Ok(self),
             _ => Err(broken(format!("HELLO answered with {welcome}"))),
         }
     }

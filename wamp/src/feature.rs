@@ -31,6 +31,8 @@ pub const PUBLICATION_TRUSTLEVELS: &str = "publication_trustlevels";
 pub const SHARDED_SUBSCRIPTION: &str = "sharded_subscription";
 /// Spec: "Event History".
 pub const EVENT_HISTORY: &str = "event_history";
+/// Ours: SUBSCRIBE with `Options._replay` begins with the past.
+pub const REPLAY: &str = "_replay";
 /// Spec: "Event Retention".
 pub const EVENT_RETENTION: &str = "event_retention";
 /// Spec: "Subscription Revocation".

@@ -77,7 +77,17 @@ pub struct PayloadSlice<'b> {
     pub(crate) tail: &'b [u8],
 }
 
-impl PayloadSlice<'_> {
+impl<'b> PayloadSlice<'b> {
+    /// The `elements` (0, 1 or 2) that stand in `tail` as at the end of a message.
+    #[must_use]
+    pub const fn new(serializer: Serializer, elements: u8, tail: &'b [u8]) -> Self {
+        Self {
+            serializer,
+            elements,
+            tail,
+        }
+    }
+
     /// What the bytes are.
     #[must_use]
     pub const fn serializer(&self) -> Serializer {

@@ -7,19 +7,35 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use log::info;
+use rewamp_history::Sequence;
+use rewamp_wamp::id::SubscriptionId;
 
+use crate::history::Track;
 use crate::metrics::{Id, RealmMetrics};
 use crate::realm::member::Member;
-use crate::session::outbox::{Outbox, Push};
+use crate::session::outbox::{Outbox, Place, Push};
 
 /// What to do with a receiver whose outbox is full; realm setting `rewamp.slow_consumer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SlowConsumer {
-    /// End its connection at once: it will come back and can ask for what it missed.
+    /// Send what the history has from there, in order and at its speed, and be live again when it
+    /// has caught up. Without a history of one of its subscriptions as [`Self::Disconnect`].
     #[default]
+    CatchUp,
+    /// End its connection at once: it will come back and can ask for what it missed.
     Disconnect,
     /// Drop EVENTs for it, counted in `rewamp_dropped_events_total`.
     Drop,
+}
+
+/// A receiver that could not keep up and is to be sent what follows from the history.
+pub struct Fallen {
+    /// Which.
+    pub member: Rc<Member>,
+    /// It has got what the history has up to here, or will get it before it is live.
+    pub position: Sequence,
+    /// It has also got the next event by these subscriptions.
+    pub ahead: Vec<SubscriptionId>,
 }
 
 /// See the head of this file.
@@ -34,6 +50,9 @@ pub struct Delivery {
     /// Bytes of the messages that were handed over last: what is made room for.
     usual: usize,
     receiver: Option<Rc<Member>>,
+    fallen: Vec<Fallen>,
+    /// The subscriptions by which the event under way has been delivered already.
+    ahead: Vec<SubscriptionId>,
 }
 
 /// Bytes of messages collected for one receiver, at most: bounds how long the first waits.
@@ -55,25 +74,56 @@ impl Delivery {
             added: 0,
             usual: 0,
             receiver: None,
+            fallen: Vec::new(),
+            ahead: Vec::new(),
         }
     }
 
-    /// Hands a run of `events` EVENTs to a receiver.
-    pub fn events(&mut self, member: &Rc<Member>, frames: &Bytes, events: u32) {
-        match member.outbox.push(frames, events) {
+    /// Hands a run of `events` EVENTs to a receiver; `place` is where the first of them stands.
+    pub fn events(&mut self, member: &Rc<Member>, frames: &Bytes, events: u32, place: &Place) {
+        match member.outbox.push(frames, events, place) {
             Push::Queued => self.queued(member, events),
-            Push::Full => self.too_slow(member, events),
-            Push::Closed => {}
+            Push::Full => self.too_slow(member, frames, events, place),
+            Push::Later | Push::Closed => {}
         }
     }
 
     /// As [`Delivery::events`], for frames in a buffer that is used again.
-    pub fn copied_events(&mut self, member: &Rc<Member>, frames: &[u8], events: u32) {
-        match member.outbox.push_copy(frames, events) {
+    pub fn copied_events(
+        &mut self,
+        member: &Rc<Member>,
+        frames: &[u8],
+        events: u32,
+        place: &Place,
+    ) {
+        match member.outbox.push_copy(frames, events, place) {
             Push::Queued => self.queued(member, events),
-            Push::Full => self.too_slow(member, events),
-            Push::Closed => {}
+            Push::Full => self.too_slow(member, frames, events, place),
+            Push::Later | Push::Closed => {}
         }
+    }
+
+    /// Hands an EVENT that the history does not have to a receiver that gets the others from there:
+    /// it waits for its place in `track`.
+    pub fn aside(&mut self, member: &Rc<Member>, track: &Arc<Track>, frame: Bytes, place: Place) {
+        if !track.aside(frame, place) {
+            self.cut(member);
+        }
+    }
+
+    /// The event under way is next delivered by another subscription than `subscription`.
+    pub(super) fn delivered_by(&mut self, subscription: SubscriptionId) {
+        self.ahead.push(subscription);
+    }
+
+    /// The event under way has been delivered.
+    pub(super) fn delivered(&mut self) {
+        self.ahead.clear();
+    }
+
+    /// Those who could not keep up since this was asked last.
+    pub fn fallen(&mut self) -> Vec<Fallen> {
+        std::mem::take(&mut self.fallen)
     }
 
     /// Where to append a message that another session caused and that must not get lost, an
@@ -109,17 +159,18 @@ impl Delivery {
             return;
         };
         let pushed = if self.messages.len() < SHARE_FROM {
-            let pushed = member.outbox.push_copy(&self.messages, added);
+            let pushed = member.outbox.push_messages(&self.messages, added);
             self.messages.clear();
             pushed
         } else {
             self.usual = self.messages.len();
-            member.outbox.push(&self.messages.split().freeze(), added)
+            let messages = self.messages.split().freeze();
+            member.outbox.push_shared_messages(messages, added)
         };
         match pushed {
             Push::Queued => self.dirty(&member.outbox),
             Push::Full => self.cut(&member),
-            Push::Closed => {}
+            Push::Later | Push::Closed => {}
         }
     }
 
@@ -160,10 +211,34 @@ impl Delivery {
         self.dirty(&member.outbox);
     }
 
-    fn too_slow(&mut self, member: &Rc<Member>, events: u32) {
+    fn too_slow(&mut self, member: &Rc<Member>, frames: &[u8], events: u32, place: &Place) {
+        let outbox = &member.outbox;
+        // What waits for a session to join its replay to the live events is in the history, so that
+        // it need not be cut or miss something, whatever the policy.
+        let joins = outbox.is_joining();
+        let catches_up = self.policy == SlowConsumer::CatchUp || joins;
+        if catches_up && !outbox.is_catching_up() && member.has_history() {
+            let behind = place.behind();
+            let mark = outbox.catch_up();
+            self.fallen.push(Fallen {
+                member: Rc::clone(member),
+                position: mark.unwrap_or(behind),
+                ahead: match mark {
+                    Some(_) => Vec::new(),
+                    None => self.ahead.clone(),
+                },
+            });
+            self.metrics.count(Id::CatchUps, 1);
+            if place.in_history {
+                return;
+            }
+            if outbox.push_copy(frames, events, place) == Push::Queued {
+                return self.queued(member, events);
+            }
+        }
         match self.policy {
-            SlowConsumer::Disconnect => self.cut(member),
             SlowConsumer::Drop => self.metrics.count(Id::DroppedEvents, u64::from(events)),
+            SlowConsumer::CatchUp | SlowConsumer::Disconnect => self.cut(member),
         }
     }
 

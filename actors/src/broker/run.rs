@@ -6,19 +6,21 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
+use rewamp_history::{Sequence, Timestamp};
 use rewamp_wamp::codec::EventHead;
-use rewamp_wamp::framing::Wire;
 use rewamp_wamp::id::{PublicationId, SessionId};
 use rewamp_wamp::message::{EventDetails, ReceiverLists};
 use rewamp_wamp::payload::{Payload, PayloadSlice};
 use rewamp_wamp::serializer::Serializer;
 use rewamp_wamp::uri::MatchPolicy;
-use rewamp_wamp::value::Dict;
+use rewamp_wamp::value::{Dict, Value};
 
-use super::receivers::WIRES;
+use super::receivers::{FORMS, Form};
 use super::{Delivery, Subscription};
+use crate::history::rfc3339;
 use crate::realm::member::Member;
 use crate::session::SessionDetails;
+use crate::session::outbox::Place;
 
 /// EVENTs of a run at most: bounds how long the first of them waits for the last.
 const EVENTS: u32 = 512;
@@ -47,6 +49,10 @@ pub struct Publication<'a> {
     pub receivers: Option<&'a ReceiverLists>,
     /// Options that receivers get as details: `ppt_*`, `enc_*`.
     pub extra: &'a Dict,
+    /// Its place in the history, if it is stored, with the time at which it was accepted.
+    pub stored: Option<(Sequence, Timestamp)>,
+    /// The newest sequence that the realm had given before it.
+    pub behind: Sequence,
 }
 
 /// The arguments of one publication in every serializer: transcoded at most once into each.
@@ -94,7 +100,31 @@ impl Publication<'_> {
         }
     }
 
-    fn admits(&self, member: &Member) -> bool {
+    /// The details that name its place in the history of the subscription, for those who asked.
+    fn sequenced(&self, subscription: &Subscription) -> Option<EventDetails> {
+        let (sequence, time) = self.stored?;
+        subscription.filter?;
+        let mut details = self.details(subscription);
+        sequence_details(
+            &mut details.extra,
+            sequence,
+            subscription.newest.get(),
+            time,
+        );
+        Some(details)
+    }
+
+    /// Where it stands in the realm's order, for those who get events of `subscription`.
+    fn place(&self, subscription: &Subscription) -> Place {
+        let stored = self.stored.filter(|_| subscription.filter.is_some());
+        Place {
+            subscription: subscription.id,
+            in_history: stored.is_some(),
+            sequence: stored.map_or(self.behind, |(sequence, _)| sequence),
+        }
+    }
+
+    pub(super) fn admits(&self, member: &Member) -> bool {
         let details = &member.details;
         self.except() != Some(details.id)
             && self
@@ -103,11 +133,27 @@ impl Publication<'_> {
     }
 }
 
-/// The run under way: of one subscription, with a buffer for each kind of wire.
+/// Adds to an EVENT's details where it stands in the history of its subscription: `previous` is the
+/// event before it there.
+pub(crate) fn sequence_details(
+    details: &mut Dict,
+    sequence: Sequence,
+    previous: Option<Sequence>,
+    time: Timestamp,
+) {
+    details.insert("_sequence", sequence.get());
+    details.insert(
+        "_previous",
+        previous.map_or(Value::Null, |previous| Value::from(previous.get())),
+    );
+    details.insert("_timestamp", rfc3339(time.nanos()));
+}
+
+/// The run under way: of one subscription, with a buffer for each form of its events.
 #[derive(Default)]
 pub(super) struct Run {
     open: Option<Open>,
-    wires: [Frames; WIRES],
+    forms: [Frames; FORMS],
     alone: BytesMut,
 }
 
@@ -118,8 +164,11 @@ struct Open {
     topic: ByteString,
     is_disclosed: bool,
     is_plain: bool,
-    /// The only kind of wire that somebody receives on, and the smallest message limit there.
-    only: Option<(Wire, usize)>,
+    is_stored: bool,
+    /// The only form in which somebody gets it, and the smallest message limit there.
+    only: Option<(Form, usize)>,
+    /// Where the publication stands that the heads were made for.
+    place: Place,
 }
 
 impl Open {
@@ -130,12 +179,16 @@ impl Open {
             topic: publication.topic.clone(),
             is_disclosed: publication.disclosed.is_some(),
             is_plain: publication.extra.is_empty(),
-            only: subscription.receivers.borrow().only_wire(),
+            is_stored: publication.stored.is_some(),
+            only: subscription.receivers.borrow().only_form(),
+            place: publication.place(subscription),
         }
     }
 
     fn goes_on_with(&self, subscription: &Rc<Subscription>, publication: &Publication<'_>) -> bool {
-        Rc::ptr_eq(&self.subscription, subscription) && self.except == publication.except()
+        Rc::ptr_eq(&self.subscription, subscription)
+            && self.except == publication.except()
+            && self.is_stored == publication.stored.is_some()
     }
 
     /// Whether the EVENT has the same details as the one before. A run is within one batch, hence
@@ -149,11 +202,13 @@ impl Open {
     }
 }
 
-/// Whole frames for the receivers on one kind of wire.
+/// Whole frames for the receivers of one form.
 #[derive(Default)]
 struct Frames {
     bytes: BytesMut,
     events: u32,
+    /// Where the first of them stands.
+    place: Option<Place>,
     /// What the EVENTs have in common.
     head: Option<EventHead>,
     /// Bytes that the last run had: what is made room for when one begins.
@@ -181,24 +236,28 @@ impl Run {
             .is_some_and(|open| open.has_details_of(publication))
         {
             self.open = Some(Open::of(subscription, publication));
-            self.wires.iter_mut().for_each(|frames| frames.head = None);
+            self.forms.iter_mut().for_each(|frames| frames.head = None);
         }
         let receivers = subscription.receivers.borrow();
-        for (wire, frames) in Wire::ALL.into_iter().zip(&mut self.wires) {
-            let members = receivers.on(wire);
-            if members.is_empty() {
+        for form in receivers.forms() {
+            let members = receivers.on(form);
+            let Some(frames) = self.forms.get_mut(form.index()) else {
                 continue;
-            }
+            };
             let before = frames.bytes.len();
-            let Some(length) = frames.append(wire, subscription, publication) else {
+            let Some(length) = frames.append(form, subscription, publication) else {
                 delivery.untranscodable(members.len());
                 continue;
             };
-            if length > receivers.smallest_limit(wire) {
+            if length > receivers.smallest_limit(form) {
                 let alone = frames.bytes.split_off(before).freeze();
                 frames.flush(members, publication.except(), delivery);
-                deliver(&alone, length, members, publication, delivery);
+                let place = publication.place(subscription);
+                deliver(&alone, length, members, publication, &place, delivery);
             } else {
+                if frames.events == 0 {
+                    frames.place = Some(publication.place(subscription));
+                }
                 frames.events += 1;
                 if frames.is_long() {
                     frames.flush(members, publication.except(), delivery);
@@ -218,13 +277,13 @@ impl Run {
         let Some(open) = self.open.as_ref().filter(|open| open.is_plain) else {
             return false;
         };
-        let Some((wire, limit)) = open
-            .only
-            .filter(|(wire, _)| wire.serializer == payload.serializer())
+        let serializer = payload.serializer();
+        let only = open.only.filter(|_| !open.is_stored);
+        let Some((form, limit)) = only.filter(|(form, _)| form.wire.serializer == serializer)
         else {
             return false;
         };
-        let Some(frames) = self.wires.get_mut(wire.index()) else {
+        let Some(frames) = self.forms.get_mut(form.index()) else {
             return false;
         };
         let before = frames.bytes.len();
@@ -236,10 +295,11 @@ impl Run {
                 return false;
             }
         }
+        frames.place.get_or_insert(open.place);
         frames.events += 1;
         if frames.is_long() {
             let receivers = open.subscription.receivers.borrow();
-            frames.flush(receivers.on(wire), open.except, delivery);
+            frames.flush(receivers.on(form), open.except, delivery);
         }
         true
     }
@@ -251,29 +311,67 @@ impl Run {
         publication: &Publication<'_>,
         delivery: &mut Delivery,
     ) {
-        let details = publication.details(subscription);
         let receivers = subscription.receivers.borrow();
-        for wire in Wire::ALL {
-            let members = receivers.on(wire);
-            if members.is_empty() {
-                continue;
-            }
-            let Some(payload) = publication.payload.of(wire.serializer) else {
-                delivery.untranscodable(members.len());
-                continue;
-            };
-            let Ok(head) = EventHead::new(wire, subscription.id, &details) else {
-                delivery.untranscodable(members.len());
-                continue;
-            };
-            match head.append(publication.id, payload, &mut self.alone) {
-                Ok(length) => {
-                    let frame = self.alone.split().freeze();
-                    deliver(&frame, length, members, publication, delivery);
+        let place = publication.place(subscription);
+        for form in receivers.forms() {
+            let members = receivers.on(form);
+            match self.alone(form, subscription, publication) {
+                Alone::Frame(frame, length) => {
+                    deliver(&frame, length, members, publication, &place, delivery);
                 }
-                // Longer than any frame may be.
-                Err(_) => delivery.oversize(members.len()),
+                Alone::Inexpressible => delivery.untranscodable(members.len()),
+                Alone::TooLong => delivery.oversize(members.len()),
             }
+        }
+    }
+
+    /// Hands the EVENT, which the history does not have, to those who get all others from there.
+    pub(super) fn deliver_to_followers(
+        &mut self,
+        subscription: &Subscription,
+        publication: &Publication<'_>,
+        delivery: &mut Delivery,
+    ) {
+        let receivers = subscription.receivers.borrow();
+        let place = publication.place(subscription);
+        for (member, track) in receivers.following() {
+            if !publication.admits(member) {
+                continue;
+            }
+            let form = Form {
+                wire: member.wire,
+                sequenced: false,
+            };
+            match self.alone(form, subscription, publication) {
+                Alone::Frame(_, length) if length > member.max_message => delivery.oversize(1),
+                Alone::Frame(frame, _) => delivery.aside(member, track, frame, place),
+                Alone::Inexpressible => delivery.untranscodable(1),
+                Alone::TooLong => delivery.oversize(1),
+            }
+        }
+    }
+
+    fn alone(
+        &mut self,
+        form: Form,
+        subscription: &Subscription,
+        publication: &Publication<'_>,
+    ) -> Alone {
+        let sequenced = form
+            .sequenced
+            .then(|| publication.sequenced(subscription))
+            .flatten();
+        let details = sequenced.unwrap_or_else(|| publication.details(subscription));
+        let Some(payload) = publication.payload.of(form.wire.serializer) else {
+            return Alone::Inexpressible;
+        };
+        let Ok(head) = EventHead::new(form.wire, subscription.id, &details) else {
+            return Alone::Inexpressible;
+        };
+        match head.append(publication.id, payload, &mut self.alone) {
+            Ok(length) => Alone::Frame(self.alone.split().freeze(), length),
+            // Longer than any frame may be.
+            Err(_) => Alone::TooLong,
         }
     }
 
@@ -281,10 +379,22 @@ impl Run {
     pub(super) fn flush(&mut self, delivery: &mut Delivery) {
         let Some(open) = self.open.take() else { return };
         let receivers = open.subscription.receivers.borrow();
-        for (wire, frames) in Wire::ALL.into_iter().zip(&mut self.wires) {
-            frames.flush(receivers.on(wire), open.except, delivery);
+        for (form, frames) in Form::all().zip(&mut self.forms) {
+            if frames.events > 0 {
+                frames.flush(receivers.on(form), open.except, delivery);
+            }
         }
     }
+}
+
+/// One EVENT by itself.
+enum Alone {
+    /// Its frame, and the length of the message in it.
+    Frame(Bytes, usize),
+    /// The serializer cannot express it.
+    Inexpressible,
+    /// No frame is so long.
+    TooLong,
 }
 
 impl Frames {
@@ -292,19 +402,25 @@ impl Frames {
     /// frame can hold it.
     fn append(
         &mut self,
-        wire: Wire,
+        form: Form,
         subscription: &Subscription,
         publication: &Publication<'_>,
     ) -> Option<usize> {
-        let payload = publication.payload.of(wire.serializer)?;
+        let payload = publication.payload.of(form.wire.serializer)?;
         if self.bytes.is_empty() {
             self.bytes.reserve(self.usual);
+        }
+        if form.sequenced
+            && let Some(details) = publication.sequenced(subscription)
+        {
+            let head = EventHead::new(form.wire, subscription.id, &details).ok()?;
+            return head.append(publication.id, payload, &mut self.bytes).ok();
         }
         let head = match &mut self.head {
             Some(head) => head,
             none => {
                 let details = publication.details(subscription);
-                none.insert(EventHead::new(wire, subscription.id, &details).ok()?)
+                none.insert(EventHead::new(form.wire, subscription.id, &details).ok()?)
             }
         };
         head.append(publication.id, payload, &mut self.bytes).ok()
@@ -321,17 +437,18 @@ impl Frames {
         delivery: &mut Delivery,
     ) {
         let events = std::mem::take(&mut self.events);
-        if events == 0 {
+        let Some(place) = self.place.take().filter(|_| events > 0) else {
             return;
-        }
+        };
         let receivers = members.iter().filter(|member| Some(member.id()) != except);
         if self.bytes.len() < SHARE_FROM {
-            receivers.for_each(|member| delivery.copied_events(member, &self.bytes, events));
+            receivers
+                .for_each(|member| delivery.copied_events(member, &self.bytes, events, &place));
             self.bytes.clear();
         } else {
             self.usual = self.bytes.len();
             let shared = self.bytes.split().freeze();
-            receivers.for_each(|member| delivery.events(member, &shared, events));
+            receivers.for_each(|member| delivery.events(member, &shared, events, &place));
         }
     }
 }
@@ -342,13 +459,14 @@ fn deliver(
     length: usize,
     members: &[Rc<Member>],
     publication: &Publication<'_>,
+    place: &Place,
     delivery: &mut Delivery,
 ) {
     for member in members.iter().filter(|member| publication.admits(member)) {
         if length > member.max_message {
             delivery.oversize(1);
         } else {
-            delivery.events(member, frame, 1);
+            delivery.events(member, frame, 1, place);
         }
     }
 }

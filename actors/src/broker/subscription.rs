@@ -1,9 +1,10 @@
 //! A Subscription: a topic or pattern and who receives what is published to it.
 //! Spec: "Subscribing and Unsubscribing", "Pattern-based Subscription".
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use bytestring::ByteString;
+use rewamp_history::{FilterId, Sequence};
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::MatchPolicy;
 
@@ -19,6 +20,11 @@ pub struct Subscription {
     pub match_policy: MatchPolicy,
     /// When it came to be, ns since 1970.
     pub created: u64,
+    /// The history filter that covers it, if one does.
+    pub filter: Option<FilterId>,
+    /// The newest event of its history, as far as it is known: published since it exists, or told
+    /// by the history.
+    pub newest: Cell<Option<Sequence>>,
     /// Who receives.
     pub receivers: RefCell<Receivers>,
 }

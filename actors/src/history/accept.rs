@@ -14,7 +14,10 @@ use rewamp_wamp::id::{PublicationId, SessionId, SubscriptionId};
 use rewamp_wamp::payload::Payload;
 
 use super::fullness::Fullness;
-use super::{Close, Flush, History, HistorySettings, Question, Reserve, Store, Waiting};
+use super::{
+    Close, Flush, Follow, History, HistorySettings, Question, Reserve, Resolve, Store, Track,
+    Waiting,
+};
 
 /// What the realm and the actor both see.
 pub(super) struct Shared {
@@ -186,6 +189,18 @@ impl Acceptance {
         self.readonly
     }
 
+    /// The newest sequence given to a publication.
+    #[must_use]
+    pub fn newest(&self) -> Sequence {
+        self.next.previous()
+    }
+
+    /// The sequence and the time of the publication placed last.
+    #[must_use]
+    pub fn last(&self) -> (Sequence, Timestamp) {
+        (self.newest(), self.last_time)
+    }
+
     /// Whether a publication can be accepted now. If not, the realm is told when it can
     /// ([`Room`](crate::realm::messages::Room)).
     #[must_use]
@@ -282,6 +297,26 @@ impl Acceptance {
     pub fn ask(&mut self, question: Question) {
         self.send();
         self.address.do_send(question);
+    }
+
+    /// Has it found out where a replay begins. What was accepted before counts.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "subscriptions are read from clients only as fast as their sessions' tickets allow"
+    )]
+    pub(crate) fn resolve(&mut self, resolve: Resolve) {
+        self.send();
+        self.address.do_send(resolve);
+    }
+
+    /// Has a track go on, with everything accepted so far.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "at most one a track is under way"
+    )]
+    pub(crate) fn follow(&mut self, track: &Arc<Track>) {
+        self.send();
+        self.address.do_send(Follow(Arc::clone(track)));
     }
 
     /// Commits everything accepted; done when everybody who waited has been told.

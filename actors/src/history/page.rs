@@ -10,6 +10,8 @@ use bytestring::ByteString;
 use rewamp_history::{End, Event, EventRef, EventStore, Position, QueryError};
 use rewamp_wamp::codec;
 use rewamp_wamp::error_uri;
+use rewamp_wamp::framing::Wire;
+use rewamp_wamp::id::RequestId;
 use rewamp_wamp::message::{Error, Message, MessageType};
 use rewamp_wamp::serializer::{CborWriter, JsonWriter, MsgPackWriter, Serializer, Writer};
 use rewamp_wamp::value::{Dict, Value};
@@ -157,23 +159,18 @@ impl<'a, W: Writer> Records<'a, W> {
 fn failure(question: &Question, failure: &QueryError) -> Bytes {
     match failure {
         QueryError::NoSuchPublication { oldest, newest } => {
-            let position = |position: &Option<Position>| match position {
-                None => Value::Null,
-                Some(position) => Value::Map(Dict::from([
-                    ("publication", Value::from(position.publication.get())),
-                    ("sequence", Value::from(position.sequence.get())),
-                    ("timestamp", Value::from(rfc3339(position.time.nanos()))),
-                ])),
-            };
-            let kwargs = Dict::from([("oldest", position(oldest)), ("newest", position(newest))]);
-            let text = "this history does not have the event to start from; see `oldest` and \
-                        `newest`";
-            error(
-                question,
-                error_uri::NO_SUCH_PUBLICATION,
-                text.to_owned(),
-                kwargs,
-            )
+            let (request_type, request) = (MessageType::Call, question.request);
+            let wire = question.wire;
+            let message = Message::Error(no_such_publication(
+                wire,
+                request_type,
+                request,
+                *oldest,
+                *newest,
+            ));
+            let mut frame = BytesMut::new();
+            encoding::append(wire, &message, &mut frame);
+            frame.freeze()
         }
         QueryError::Store(error_of_store) => error(
             question,
@@ -181,6 +178,33 @@ fn failure(question: &Question, failure: &QueryError) -> Bytes {
             error_of_store.to_string(),
             Dict::new(),
         ),
+    }
+}
+
+/// The ERROR for a start that this history does not have, with what it has instead.
+pub(crate) fn no_such_publication(
+    wire: Wire,
+    request_type: MessageType,
+    request: RequestId,
+    oldest: Option<Position>,
+    newest: Option<Position>,
+) -> Error {
+    let position = |position: Option<Position>| match position {
+        None => Value::Null,
+        Some(position) => Value::Map(Dict::from([
+            ("publication", Value::from(position.publication.get())),
+            ("sequence", Value::from(position.sequence.get())),
+            ("timestamp", Value::from(rfc3339(position.time.nanos()))),
+        ])),
+    };
+    let kwargs = Dict::from([("oldest", position(oldest)), ("newest", position(newest))]);
+    let text = "this history does not have the event to start from; see `oldest` and `newest`";
+    Error {
+        request_type,
+        request,
+        details: Dict::new(),
+        error: ByteString::from_static(error_uri::NO_SUCH_PUBLICATION),
+        payload: encoding::arguments(wire.serializer, &[Value::from(text)], Some(&kwargs)),
     }
 }
 

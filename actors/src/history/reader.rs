@@ -17,7 +17,7 @@ use crate::metrics::{Gauge, Id, RealmMetrics};
 /// Questions of a realm that are answered at the same time, each on a thread: one less than there
 /// are processors, since reading keeps one busy and routing needs one; at least 1, at most 4.
 /// Others wait their turn; metric `rewamp_history_waiting_queries`.
-fn at_once() -> usize {
+pub(super) fn at_once() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).clamp(1, 4))
 }
 

@@ -2,6 +2,7 @@
 //! whatever is left over is an error that names it.
 
 use rewamp_wamp::payload::Payload;
+use rewamp_wamp::uri::MatchPolicy;
 use rewamp_wamp::value::{Dict, Value};
 
 use super::{ARGUMENT_BYTES, Failure, Procedure};
@@ -127,6 +128,22 @@ impl Arguments {
             .as_str()
             .map(str::to_owned)
             .ok_or_else(|| self.wrong(name, &value, "a string"))
+    }
+
+    /// The match policy that a map of options names; exact if it names none.
+    ///
+    /// # Errors
+    /// `wamp.error.invalid_argument` if there is no such policy.
+    pub(super) fn match_policy(&self, options: &Dict) -> Result<MatchPolicy, Failure> {
+        let text = options
+            .text("match")
+            .map_err(|error| self.invalid("options", &error.to_string()))?;
+        text.map_or(Ok(MatchPolicy::Exact), |text| {
+            MatchPolicy::from_name(text).ok_or_else(|| {
+                let what = format!("has match `{text}`, expected `exact`, `prefix` or `wildcard`");
+                self.invalid("options", &what)
+            })
+        })
     }
 
     /// Whether any keyword but these is left.

@@ -24,6 +24,12 @@ pub const SUBSCRIPTION_ON_SUBSCRIBE: &str = "wamp.subscription.on_subscribe";
 pub const SUBSCRIPTION_ON_UNSUBSCRIBE: &str = "wamp.subscription.on_unsubscribe";
 /// `[session|id, subscription|id]`
 pub const SUBSCRIPTION_ON_DELETE: &str = "wamp.subscription.on_delete";
+/// `[subscription|id, sequence|int]`, to the session whose replay has caught up: it has got
+/// everything up to that sequence. Ours.
+pub const SUBSCRIPTION_ON_LIVE: &str = "rewamp.subscription.on_live";
+/// `[subscription|id, from|int, to|int]`, to the session that misses what these sequences,
+/// inclusive, had for it. Ours.
+pub const SUBSCRIPTION_ON_GAP: &str = "rewamp.subscription.on_gap";
 
 impl Realm {
     /// Tells of a session that has been added to a subscription; not where that is one to the

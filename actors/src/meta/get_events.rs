@@ -18,6 +18,9 @@ use crate::realm::Realm;
 use crate::realm::member::Member;
 use crate::session::outbox::Ticket;
 
+/// The procedure.
+pub(crate) const GET_EVENTS: &str = "wamp.subscription.get_events";
+
 /// Events of a page, at most.
 const PAGE: u64 = 10_000;
 
@@ -186,7 +189,8 @@ fn bounds<T>(
     })
 }
 
-fn time(value: &Value) -> Result<Timestamp, &'static str> {
+/// Reads a time as clients write it, or says what is expected.
+pub(crate) fn time(value: &Value) -> Result<Timestamp, &'static str> {
     let parsed = value
         .as_str()
         .and_then(|text| text.parse::<jiff::Timestamp>().ok());
@@ -196,14 +200,16 @@ fn time(value: &Value) -> Result<Timestamp, &'static str> {
     Ok(Timestamp::from_nanos(nanoseconds))
 }
 
-fn publication(value: &Value) -> Result<PublicationId, &'static str> {
+/// Reads a publication's ID, or says what is expected.
+pub(crate) fn publication(value: &Value) -> Result<PublicationId, &'static str> {
     value
         .as_u64()
         .and_then(PublicationId::new)
         .ok_or("an ID, an integer from 1 to 2^53")
 }
 
-fn sequence(value: &Value) -> Result<Sequence, &'static str> {
+/// Reads a sequence, or says what is expected.
+pub(crate) fn sequence(value: &Value) -> Result<Sequence, &'static str> {
     value
         .as_u64()
         .map(Sequence::new)

@@ -125,18 +125,7 @@ pub(super) fn lookup(realm: &Realm, _: &Member, args: &mut Arguments) -> Result<
     let topic = args.text("topic")?;
     let match_policy = match args.optional("options")? {
         None => MatchPolicy::Exact,
-        Some(Value::Map(options)) => {
-            let text = options
-                .text("match")
-                .map_err(|error| args.invalid("options", &error.to_string()))?;
-            text.map_or(Ok(MatchPolicy::Exact), |text| {
-                MatchPolicy::from_name(text).ok_or_else(|| {
-                    let what =
-                        format!("has match `{text}`, expected `exact`, `prefix` or `wildcard`");
-                    args.invalid("options", &what)
-                })
-            })?
-        }
+        Some(Value::Map(options)) => args.match_policy(&options)?,
         Some(other) => return Err(args.wrong("options", &other, "a map")),
     };
     if is_restricted(&topic) {

@@ -43,6 +43,14 @@ pub enum Id {
     UntranscodableEvents,
     /// Sessions cut because they did not read.
     CutSlowConsumers,
+    /// Sessions that could not keep up and got events from the history instead.
+    CatchUps,
+    /// Sessions' subscriptions, and sessions, that get events from the history now.
+    Tracks,
+    /// EVENTs handed to receivers from the history.
+    Replayed,
+    /// Times that a session missed events that the history did not have any more.
+    Gaps,
     /// Bytes waiting for receivers, all sessions together.
     OutboxBytes,
     /// Messages waiting for receivers, all sessions together.
@@ -229,6 +237,34 @@ pub const TABLE: &[Metric] = &[
         Kind::Counter,
         REALM,
         "Sessions cut because they did not read",
+    ),
+    row(
+        Id::CatchUps,
+        "catch_ups",
+        Kind::Counter,
+        REALM,
+        "Times that a session could not keep up and got events from the history instead",
+    ),
+    row(
+        Id::Tracks,
+        "history_followers",
+        Kind::Gauge,
+        REALM,
+        "Replays and sessions catching up that get events from the history now",
+    ),
+    row(
+        Id::Replayed,
+        "replayed_events",
+        Kind::Counter,
+        REALM,
+        "EVENTs handed to receivers from the history",
+    ),
+    row(
+        Id::Gaps,
+        "history_gaps",
+        Kind::Counter,
+        REALM,
+        "Times that a session missed events which the history did not have any more",
     ),
     row(
         Id::OutboxBytes,

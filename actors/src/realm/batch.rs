@@ -191,6 +191,7 @@ impl Realm {
     fn request(&mut self, member: &Rc<Member>, request: &WampMessage) {
         // Who subscribes now must not get what was published before.
         self.broker.flush(&mut self.delivery);
+        self.catch_up_fallen();
         if matches!(request, WampMessage::Goodbye(_)) {
             // GOODBYE comes behind everything that was asked before.
             self.acknowledge(member);
@@ -214,6 +215,7 @@ impl Realm {
     /// The end of a batch: everything collected goes on its way.
     pub(super) fn hand_over(&mut self) {
         self.broker.flush(&mut self.delivery);
+        self.catch_up_fallen();
         if let Some(history) = &mut self.history {
             history.send();
         }

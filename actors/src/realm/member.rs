@@ -11,10 +11,13 @@ use rewamp_history::Identity;
 use rewamp_wamp::error_uri;
 use rewamp_wamp::framing::Wire;
 use rewamp_wamp::id::{RegistrationId, SessionId, SubscriptionId};
+use rewamp_wamp::uri::MatchPolicy;
 
+use super::following::{CatchingUp, Replaying};
 use super::role::{Asker, CallPermit, NotAuthorized, Role};
 use crate::broker::Subscription;
 use crate::dealer::{Invocations, Pending, Refusal, Registration};
+use crate::history::Replay;
 use crate::session::SessionDetails;
 use crate::session::outbox::Outbox;
 
@@ -35,6 +38,12 @@ pub struct Member {
     pub(crate) identity: Arc<Identity>,
     pub(crate) subscriptions: RefCell<HashMap<SubscriptionId, Rc<Subscription>>>,
     pub(crate) registrations: RefCell<HashMap<RegistrationId, Rc<Registration>>>,
+    /// Its subscriptions that are sent their past.
+    pub(crate) replays: RefCell<HashMap<SubscriptionId, Replaying>>,
+    /// While it gets events from the history because it could not keep up.
+    pub(crate) catching_up: RefCell<Option<CatchingUp>>,
+    /// What its next SUBSCRIBE to a topic or pattern asks for besides.
+    pub(crate) prepared: RefCell<HashMap<(ByteString, MatchPolicy), (Replay, bool)>>,
     /// It is out of the realm, even if its connection stays for another session.
     pub(crate) has_left: Cell<bool>,
     /// How many of its calls wait for an answer.
@@ -68,6 +77,9 @@ impl Member {
             max_message,
             subscriptions: RefCell::default(),
             registrations: RefCell::default(),
+            replays: RefCell::default(),
+            catching_up: RefCell::default(),
+            prepared: RefCell::default(),
             has_left: Cell::new(false),
             calls: Cell::default(),
             invocations: RefCell::default(),

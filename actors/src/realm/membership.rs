@@ -104,6 +104,7 @@ impl Realm {
         let mut broker = BROKER.to_vec();
         if self.history.is_some() {
             broker.push(feature::EVENT_HISTORY);
+            broker.push(feature::REPLAY);
         }
         WampMessage::Welcome(Welcome {
             session: details.id,
@@ -139,6 +140,7 @@ impl Realm {
             return;
         };
         member.has_left.set(true);
+        member.end_tracks();
         self.held.forget(session);
         self.gauges.sessions.dec();
         self.dealer.leave(&member, &mut self.delivery);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use log::debug;
-use rewamp_history::{Receivers, StoredTopic};
+use rewamp_history::{Receivers, Sequence, StoredTopic, Timestamp};
 use rewamp_wamp::codec::{self, Plain};
 use rewamp_wamp::error_uri;
 use rewamp_wamp::id::{PublicationId, RequestId};
@@ -97,7 +97,11 @@ impl Realm {
                 }
             },
         };
-        self.deliver(member, publish, &route, permit, id);
+        let place = match (&kept, &self.history) {
+            (Kept::Yes, Some(history)) => Some(history.last()),
+            _ => None,
+        };
+        self.deliver(member, publish, &route, permit, id, place);
         self.conclude(member, publish, id, &kept);
         Published::Done
     }
@@ -226,6 +230,7 @@ impl Realm {
         route: &Route,
         permit: PublishPermit,
         id: PublicationId,
+        stored: Option<(Sequence, Timestamp)>,
     ) {
         self.published += 1;
         if route.matches.is_empty() {
@@ -241,6 +246,11 @@ impl Realm {
             disclosed: permit.discloses_publisher().then_some(&*member.details),
             receivers: options.receivers.as_deref(),
             extra: &passed_on(&options.extra),
+            stored,
+            behind: match stored {
+                Some((sequence, _)) => sequence.previous(),
+                None => self.newest(),
+            },
         };
         self.broker
             .publish(&publication, &route.matches, &mut self.delivery);
@@ -323,6 +333,8 @@ impl Realm {
             disclosed: None,
             receivers: None,
             extra: &Dict::new(),
+            stored: None,
+            behind: self.newest(),
         };
         self.broker
             .publish(&publication, &matches, &mut self.delivery);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use rewamp_history::{FilterId, Scope, Sequence};
 use rewamp_wamp::codec::Plain;
 use rewamp_wamp::error_uri;
 use rewamp_wamp::id::{RequestId, SubscriptionId};
@@ -15,12 +16,15 @@ use rewamp_wamp::message::{
 };
 use rewamp_wamp::payload::Payload;
 use rewamp_wamp::uri::{MatchPolicy, check_uri, is_restricted};
-use rewamp_wamp::value::Dict;
+use rewamp_wamp::value::{Dict, Value};
 
 use super::Realm;
+use super::follow::{Form, already_subscribed};
 use super::member::Member;
-use crate::broker;
+use crate::broker::{self, Created};
 use crate::dealer::{Refusal, Registration};
+use crate::history::{Begin, Replay};
+use crate::meta::get_events::GET_EVENTS;
 
 /// Subscriptions that one session holds, at most. 65,536: above it, a pattern is what is meant.
 const SUBSCRIPTIONS: usize = 65_536;
@@ -30,11 +34,122 @@ const REGISTRATIONS: usize = 65_536;
 
 impl Realm {
     pub(super) fn subscribe(&mut self, member: &Rc<Member>, subscribe: &Subscribe) {
-        let request = subscribe.request;
-        let subscribed = match self.try_subscribe(member, subscribe) {
-            Ok(subscribed) => subscribed,
-            Err(refusal) => return self.refuse(member, MessageType::Subscribe, request, &refusal),
+        if let Err(refusal) = self.try_subscribe(member, subscribe) {
+            self.refuse(member, MessageType::Subscribe, subscribe.request, &refusal);
+        }
+    }
+
+    /// Subscribes, now or when it is known where in the past that begins.
+    fn try_subscribe(&mut self, member: &Rc<Member>, subscribe: &Subscribe) -> Result<(), Refusal> {
+        let (topic, match_policy) = (&subscribe.topic, subscribe.options.match_policy);
+        check_uri(topic, match_policy, self.uri_check).map_err(|error| Refusal {
+            uri: error_uri::INVALID_URI,
+            text: format!("subscribe for invalid topic URI '{topic}': {error}"),
+        })?;
+        let _permit = member
+            .role
+            .may_subscribe(topic, match_policy)
+            .map_err(|denied| member.not_authorized(denied))?;
+        if member.subscriptions.borrow().len() >= SUBSCRIPTIONS {
+            return Err(Refusal {
+                uri: error_uri::TOO_MANY,
+                text: format!("a session may hold {SUBSCRIPTIONS} subscriptions"),
+            });
+        }
+        let (replay, sequenced) = self.wanted_past(member, subscribe)?;
+        let topic = ByteString::from(topic.to_string());
+        let scope = self
+            .covering_filter(&topic, match_policy)
+            .map(|filter| Scope {
+                uri: topic.clone(),
+                match_policy,
+                filter,
+            });
+        let held = self.broker.lookup(&topic, match_policy);
+        let is_held = held.is_some_and(|held| held.receivers.borrow().contains(member));
+        match (replay, scope) {
+            (Some(_), None) => {
+                return Err(Refusal {
+                    uri: error_uri::HISTORY_UNAVAILABLE,
+                    text: format!("option `_replay`: no history filter covers '{topic}'"),
+                });
+            }
+            (Some(_), Some(_)) if is_held => return Err(already_subscribed(&topic)),
+            (Some(replay), Some(scope)) => {
+                self.ask_replay(member, subscribe, scope, replay, sequenced);
+            }
+            (None, Some(scope)) if sequenced && !is_held => {
+                // What comes before the first live event is known to the history.
+                let begin = Begin {
+                    after: self.newest(),
+                    newest_per_topic: None,
+                };
+                let form = Form {
+                    marked: false,
+                    sequenced,
+                };
+                self.begin_replay(member, subscribe.request, scope, begin, form);
+            }
+            (None, _) => {
+                let created = self.created(&topic, match_policy);
+                let subscribed =
+                    self.broker
+                        .subscribe(member, &topic, match_policy, false, None, || created);
+                if subscribed.added {
+                    self.follow_also(member, &subscribed.subscription);
+                }
+                self.subscribed(member, subscribe.request, &subscribed);
+            }
+        }
+        Ok(())
+    }
+
+    /// What of the past a SUBSCRIBE asks for, by its options or as it was prepared, and whether its
+    /// EVENTs are to name their place.
+    fn wanted_past(
+        &self,
+        member: &Member,
+        subscribe: &Subscribe,
+    ) -> Result<(Option<Replay>, bool), Refusal> {
+        let options = &subscribe.options;
+        let invalid = |text| Refusal {
+            uri: error_uri::INVALID_ARGUMENT,
+            text,
         };
+        let prepared = (subscribe.topic.clone(), options.match_policy);
+        let prepared = member.prepared.borrow_mut().remove(&prepared);
+        let mut sequenced = match options.extra.get("_sequence") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(sequenced)) => *sequenced,
+            Some(other) => {
+                let kind = other.kind();
+                return Err(invalid(format!(
+                    "option `_sequence` is {kind}, expected a bool"
+                )));
+            }
+        };
+        let replay = match (options.extra.get("_replay"), prepared) {
+            (None | Some(Value::Null), Some((replay, also_sequenced))) => {
+                sequenced |= also_sequenced;
+                replay
+            }
+            (None | Some(Value::Null), None) => return Ok((None, sequenced)),
+            (Some(value), _) => Replay::read(value).map_err(invalid)?,
+        };
+        // The past is shown to those who may ask for it.
+        let _permit = member
+            .may_call(&ByteString::from_static(GET_EVENTS))
+            .map_err(|denied| member.not_authorized(denied))?;
+        Ok((Some(replay), sequenced))
+    }
+
+    /// Answers a SUBSCRIBE that was taken, and tells of it.
+    pub(super) fn subscribed(
+        &mut self,
+        member: &Rc<Member>,
+        request: RequestId,
+        subscribed: &broker::Subscribed,
+    ) {
         let subscription = subscribed.subscription.id;
         self.answer(
             member,
@@ -45,42 +160,38 @@ impl Realm {
         );
         if subscribed.added {
             self.count_subscriptions();
-            self.tell_subscribed(member, &subscribed);
+            self.tell_subscribed(member, subscribed);
         }
     }
 
-    fn try_subscribe(
-        &mut self,
-        member: &Rc<Member>,
-        subscribe: &Subscribe,
-    ) -> Result<broker::Subscribed, Refusal> {
-        let (topic, match_policy) = (&subscribe.topic, subscribe.options.match_policy);
-        check_uri(topic, match_policy, self.uri_check).map_err(|error| Refusal {
-            uri: error_uri::INVALID_URI,
-            text: format!("subscribe for invalid topic URI '{topic}': {error}"),
-        })?;
-        let _permit = member
-            .role
-            .may_subscribe(topic, match_policy)
-            .map_err(|denied| member.not_authorized(denied))?;
-        if subscribe.options.extra.contains("_replay") {
-            // Taken for an unknown option it would be ignored, and the past be missed silently.
-            return Err(Refusal {
-                uri: error_uri::OPTION_NOT_ALLOWED,
-                text: "option `_replay`: this broker does not replay yet".to_owned(),
-            });
+    /// What a subscription begins with, should it be new.
+    pub(super) fn created(&mut self, uri: &str, match_policy: MatchPolicy) -> Created {
+        Created {
+            id: self.subscription_id(uri, match_policy),
+            time: self.now,
+            filter: self.covering_filter(uri, match_policy),
         }
-        if member.subscriptions.borrow().len() >= SUBSCRIPTIONS {
-            return Err(Refusal {
-                uri: error_uri::TOO_MANY,
-                text: format!("a session may hold {SUBSCRIPTIONS} subscriptions"),
-            });
+    }
+
+    /// The newest sequence given to a publication.
+    pub(super) fn newest(&self) -> Sequence {
+        let history = self.history.as_ref();
+        history.map_or(Sequence::ZERO, |history| history.newest())
+    }
+
+    /// The filter whose history has everything that a subscription receives.
+    fn covering_filter(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId> {
+        if is_restricted(uri) {
+            return None;
         }
-        let id = self.subscription_id(topic, match_policy);
-        let topic = ByteString::from(topic.to_string());
-        Ok(self
-            .broker
-            .subscribe(member, &topic, match_policy, || (id, self.now)))
+        let store = self.history.as_ref()?.store();
+        let id = store.covering(uri, match_policy)?;
+        // A filter that keeps nothing has nothing to catch up with.
+        let keeps = store
+            .filters()
+            .iter()
+            .any(|filter| filter.id == id && filter.filter.limit != Some(0));
+        keeps.then_some(id)
     }
 
     /// The ID of a subscription: where a history covers it, the one that its store always gives;
@@ -108,6 +219,7 @@ impl Realm {
         let request = unsubscribe.request;
         match self.broker.unsubscribe(member, unsubscribe.subscription) {
             Some(left) => {
+                self.unfollow(member, left.subscription.id);
                 let answer = WampMessage::Unsubscribed(Unsubscribed::Answer { request });
                 self.answer(member, &answer);
                 self.unsubscribed(member, &left);
@@ -261,7 +373,7 @@ impl Realm {
         (!permit.discloses_caller()).then(|| Rc::clone(registration))
     }
 
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         member: &Member,
         request_type: MessageType,

@@ -9,6 +9,7 @@ mod history; // get_events
 mod state; // the newest of every topic
 mod store; // one that stalls or fails
 mod held; // publishers that wait for it
+mod replay; // sessions that get events from it
 mod meta; // the meta API
 mod sessions; // join, leave, and what is out of order
 mod slow; // those who do not read

@@ -16,6 +16,13 @@ use parking_lot::Mutex;
 
 use crate::metrics::Gauge;
 
+mod pace; // live, or from the history
+mod staging; // what waits for its place behind older events
+
+pub use staging::{Place, Staging};
+
+use pace::Pace;
+
 /// From this length on, a run is queued as shared bytes instead of being copied. Measured: below
 /// it the copy is cheaper than the queue entry and the longer vectored write.
 const SHARE_FROM: usize = 2048;
@@ -53,6 +60,8 @@ impl Default for OutboxLimits {
 pub enum Push {
     /// They wait for the writer.
     Queued,
+    /// The history has them, and the session gets them from there in their turn.
+    Later,
     /// The session's limit is reached; nothing was queued.
     Full,
     /// The connection is closing or gone; nobody will read them.
@@ -99,7 +108,9 @@ struct Queue {
     writer: Option<Waker>,
     cut: Option<Hook>,
     drained: Vec<Hook>,
+    refill: Vec<Hook>,
     depth: Option<(Gauge, Gauge)>,
+    pace: Pace,
 }
 
 /// See the head of this file. Shared as `Arc<Outbox>` by everything that talks to one session.
@@ -138,7 +149,9 @@ impl Outbox {
                 writer: None,
                 cut: None,
                 drained: Vec::new(),
+                refill: Vec::new(),
                 depth: None,
+                pace: Pace::Live,
             }),
             dirty: AtomicBool::new(false),
             reader: AtomicWaker::new(),
@@ -154,6 +167,7 @@ impl Outbox {
         depth.0.inc_by(queue.bytes as i64);
         depth.1.inc_by(queue.messages as i64);
         queue.depth = Some(depth);
+        queue.pace = Pace::Live;
     }
 
     /// What ends the connection at once, for [`Outbox::cut`]: called at most once, from any thread.
@@ -161,23 +175,50 @@ impl Outbox {
         self.queue.lock().cut = Some(Box::new(hook));
     }
 
-    /// Queues `messages` whole frames for the client, unless it is too far behind.
-    pub fn push(&self, frames: &Bytes, messages: u32) -> Push {
+    /// Queues whole frames of EVENTs for the client, unless it is too far behind.
+    pub fn push(&self, frames: &Bytes, events: u32, place: &Place) -> Push {
         let mut queue = self.queue.lock();
-        match queue.admit(frames.len(), messages) {
-            Push::Queued if frames.len() >= SHARE_FROM => queue.share(frames.clone(), messages),
-            Push::Queued => queue.append(frames, messages),
+        if !matches!(queue.pace, Pace::Live) {
+            return queue.stage(|| frames.clone(), events, place);
+        }
+        match queue.admit(frames.len(), events) {
+            Push::Queued if frames.len() >= SHARE_FROM => queue.share(frames.clone(), events),
+            Push::Queued => queue.append(frames, events),
             refused => return refused,
         }
         Push::Queued
     }
 
     /// As [`Outbox::push`], for frames that nobody else shares.
-    pub fn push_copy(&self, frames: &[u8], messages: u32) -> Push {
+    pub fn push_copy(&self, frames: &[u8], events: u32, place: &Place) -> Push {
+        let mut queue = self.queue.lock();
+        if !matches!(queue.pace, Pace::Live) {
+            return queue.stage(|| Bytes::copy_from_slice(frames), events, place);
+        }
+        let admitted = queue.admit(frames.len(), events);
+        if admitted == Push::Queued {
+            queue.append(frames, events);
+        }
+        admitted
+    }
+
+    /// Queues whole frames of other messages that somebody else caused, unless it is too far
+    /// behind. They wait for no EVENT.
+    pub fn push_messages(&self, frames: &[u8], messages: u32) -> Push {
         let mut queue = self.queue.lock();
         let admitted = queue.admit(frames.len(), messages);
         if admitted == Push::Queued {
             queue.append(frames, messages);
+        }
+        admitted
+    }
+
+    /// As [`Outbox::push_messages`], for messages that are in a buffer of their own.
+    pub fn push_shared_messages(&self, frames: Bytes, messages: u32) -> Push {
+        let mut queue = self.queue.lock();
+        let admitted = queue.admit(frames.len(), messages);
+        if admitted == Push::Queued {
+            queue.share(frames, messages);
         }
         admitted
     }
@@ -236,6 +277,7 @@ impl Outbox {
             let cut = queue.cut.take();
             cut.into_iter()
                 .chain(std::mem::take(&mut queue.drained))
+                .chain(std::mem::take(&mut queue.refill))
                 .collect::<Vec<_>>()
         };
         hooks.into_iter().for_each(|hook| hook());
@@ -266,6 +308,25 @@ impl Outbox {
         let mut queue = self.queue.lock();
         if queue.state == State::Open && queue.is_backed_up() {
             queue.drained.push(Box::new(hook));
+        } else {
+            drop(queue);
+            hook();
+        }
+    }
+
+    /// True while there is enough for the client to read that the history need not send more. Less
+    /// than [`Outbox::is_backed_up`], so that a client that gets its past is still read from.
+    #[must_use]
+    pub fn is_filled(&self) -> bool {
+        self.queue.lock().is_above(4)
+    }
+
+    /// Calls `hook` as soon as half of what fills the outbox has been read, or it is closed: at once
+    /// if that is now.
+    pub fn when_refillable(&self, hook: impl FnOnce() + Send + 'static) {
+        let mut queue = self.queue.lock();
+        if queue.state == State::Open && queue.is_above(8) {
+            queue.refill.push(Box::new(hook));
         } else {
             drop(queue);
             hook();
@@ -307,11 +368,15 @@ impl Outbox {
         } else {
             Vec::new()
         };
+        let refill = match queue.refill.is_empty() || queue.is_above(8) {
+            true => Vec::new(),
+            false => std::mem::take(&mut queue.refill),
+        };
         drop(queue);
         if drained {
             self.reader.wake();
         }
-        hooks.into_iter().for_each(|hook| hook());
+        hooks.into_iter().chain(refill).for_each(|hook| hook());
         Poll::Ready(take)
     }
 }
@@ -333,7 +398,12 @@ impl Queue {
     }
 
     fn is_backed_up(&self) -> bool {
-        self.bytes > self.limits.bytes / 2 || self.messages > self.limits.messages / 2
+        self.is_above(2)
+    }
+
+    /// Whether more than that part of the limit waits.
+    fn is_above(&self, part: usize) -> bool {
+        self.bytes > self.limits.bytes / part || self.messages > self.limits.messages / part
     }
 
     fn append(&mut self, frames: &[u8], messages: u32) {
@@ -438,12 +508,23 @@ impl Drop for Ticket {
 mod tests {
     use super::*;
     use futures_util::task::noop_waker;
+    use rewamp_history::Sequence;
+    use rewamp_wamp::id::SubscriptionId;
 
     fn small() -> Arc<Outbox> {
         Arc::new(Outbox::new(OutboxLimits {
             bytes: 100,
             messages: 4,
         }))
+    }
+
+    /// A place that does not matter while the session is live.
+    fn live() -> Place {
+        Place {
+            subscription: SubscriptionId::FIRST,
+            in_history: false,
+            sequence: Sequence::ZERO,
+        }
     }
 
     fn take(outbox: &Outbox) -> Poll<(Take, Vec<u8>)> {
@@ -465,8 +546,8 @@ mod tests {
     fn what_is_pushed_comes_out_in_order_whichever_way_it_went_in() {
         let outbox = Outbox::new(OutboxLimits::default());
         let long = Bytes::from(vec![b'x'; SHARE_FROM]);
-        assert_eq!(outbox.push_copy(b"one", 1), Push::Queued);
-        assert_eq!(outbox.push(&long, 1), Push::Queued);
+        assert_eq!(outbox.push_copy(b"one", 1, &live()), Push::Queued);
+        assert_eq!(outbox.push(&long, 1, &live()), Push::Queued);
         outbox.answer(b"three", 1);
         let Poll::Ready((Take::Write, bytes)) = take(&outbox) else {
             panic!("nothing to write")
@@ -478,22 +559,22 @@ mod tests {
     #[test]
     fn full_by_bytes_or_by_messages_is_answered_and_queues_nothing() {
         let outbox = small();
-        assert_eq!(outbox.push_copy(&[0; 60], 1), Push::Queued);
-        assert_eq!(outbox.push_copy(&[0; 60], 1), Push::Full);
-        assert_eq!(outbox.push_copy(&[0; 10], 3), Push::Queued);
-        assert_eq!(outbox.push_copy(&[0; 1], 1), Push::Full);
+        assert_eq!(outbox.push_copy(&[0; 60], 1, &live()), Push::Queued);
+        assert_eq!(outbox.push_copy(&[0; 60], 1, &live()), Push::Full);
+        assert_eq!(outbox.push_copy(&[0; 10], 3, &live()), Push::Queued);
+        assert_eq!(outbox.push_copy(&[0; 1], 1, &live()), Push::Full);
         let Poll::Ready((Take::Write, bytes)) = take(&outbox) else {
             panic!("nothing to write")
         };
         assert_eq!(bytes.len(), 70);
-        assert_eq!(outbox.push_copy(&[0; 1], 1), Push::Queued);
+        assert_eq!(outbox.push_copy(&[0; 1], 1, &live()), Push::Queued);
     }
 
     #[test]
     fn a_frame_longer_than_the_limit_passes_through_an_empty_outbox() {
         let outbox = small();
-        assert_eq!(outbox.push_copy(&[0; 500], 1), Push::Queued);
-        assert_eq!(outbox.push_copy(&[0; 1], 1), Push::Full);
+        assert_eq!(outbox.push_copy(&[0; 500], 1, &live()), Push::Queued);
+        assert_eq!(outbox.push_copy(&[0; 1], 1, &live()), Push::Full);
     }
 
     #[test]
@@ -522,7 +603,7 @@ mod tests {
         let outbox = small();
         outbox.answer(b"bye", 1);
         outbox.finish();
-        assert_eq!(outbox.push_copy(b"late", 1), Push::Closed);
+        assert_eq!(outbox.push_copy(b"late", 1, &live()), Push::Closed);
         assert_eq!(take(&outbox), Poll::Ready((Take::Write, b"bye".to_vec())));
         assert_eq!(take(&outbox), Poll::Ready((Take::Finished, vec![])));
         assert_eq!(readable(&outbox), Poll::Ready(Readable::Closed));

@@ -101,14 +101,11 @@ static REWAMP_REALM: Section = Section {
         Key::new(
             "slow_consumer",
             Kind::Choice(&["disconnect", "drop", "catch-up"]),
-            "A session whose outbox is full: `disconnect` cuts it, `drop` leaves out events until \
-             it has room",
+            "A session whose outbox is full: `catch-up` sends it what follows from the history, in \
+             order and at its speed, and cuts it where no filter covers what it subscribed to; \
+             `disconnect` cuts it; `drop` leaves out events until it has room",
         )
-        .default("\"disconnect\"")
-        .stops(
-            &["\"disconnect\"", "\"drop\""],
-            "a later version has `catch-up`",
-        ),
+        .default("\"catch-up\""),
         Key::new(
             "purge_within",
             Kind::Opaque,

@@ -15,12 +15,6 @@ fn what_comes_later_stops_the_start_where_it_is_asked_for() {
         stops,
     );
     fault(
-        "/realms/0/rewamp/slow_consumer",
-        json!("catch-up"),
-        "realms[0].rewamp.slow_consumer",
-        stops,
-    );
-    fault(
         STORE,
         json!({"type": "cfxdb", "path": "../.testdb"}),
         "realms[0].store",

@@ -217,7 +217,7 @@ async fn what_a_role_may_not_do_is_refused_and_harms_nobody() {
         (r#"[64,10,{},"wamp.foo"]"#, "wamp.error.invalid_uri"),
         (
             r#"[32,15,{"_replay":{"last":3}},"com.a.b"]"#,
-            "wamp.error.option_not_allowed",
+            "wamp.error.history_unavailable",
         ),
         (r#"[34,11,77]"#, "wamp.error.no_such_subscription"),
         (r#"[66,12,77]"#, "wamp.error.no_such_registration"),
