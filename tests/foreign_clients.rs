@@ -103,6 +103,21 @@ fn wampy_asks_the_disk_for_the_past() {
 }
 
 #[test]
+fn autobahn_python_runs_from_the_past_into_the_live_events() {
+    every_way(AutobahnPython, "replay", &open_node(disk()));
+}
+
+#[test]
+fn autobahn_js_runs_from_the_past_into_the_live_events() {
+    every_way(AutobahnJs, "replay", &open_node(disk()));
+}
+
+#[test]
+fn wampy_runs_from_the_past_into_the_live_events() {
+    every_way(Wampy, "replay", &open_node(memory()));
+}
+
+#[test]
 fn autobahn_python_logs_in() {
     every_way(AutobahnPython, "login", &guarded_node());
 }
