@@ -20,6 +20,7 @@ mod crash; // SIGKILL at full rate: what was acknowledged is there
 mod power_loss; // the disk forgets what was never synced
 mod readonly; // a store that is served and not changed
 mod replay; // the past runs into the live events
+mod slow_consumers; // what they are owed stays on disk
 mod bad_input; // what no proper client sends
 mod bad_websocket; // handshakes and frames, byte by byte
 mod transports; // where clients come in, from outside
