@@ -61,8 +61,11 @@ fn a_long_past_is_replayed_in_bounded_memory_while_others_are_served() {
     publish(&node, 0..8 * EVENTS).expect("the publisher is served");
     let before = resident(&node);
     let mut late = Client::join(node.ports.raw).expect("a session");
-    subscribe(&mut late, &json!({"_replay": {"from_time": "2000-01-01T00:00:00Z"}}))
-        .expect("subscribed");
+    subscribe(
+        &mut late,
+        &json!({"_replay": {"from_time": "2000-01-01T00:00:00Z"}}),
+    )
+    .expect("subscribed");
     let mut other = Client::join(node.ports.raw).expect("a session");
     let mut most = 0;
     for expected in 0..8 * EVENTS {
@@ -97,7 +100,13 @@ fn publish(node: &Node, numbers: std::ops::Range<u64>) -> io::Result<()> {
     for number in numbers {
         let request = client.request();
         let options = json!({"acknowledge": true});
-        client.send(&json!([code::PUBLISH, request, options, TOPIC, [number, filling]]))?;
+        client.send(&json!([
+            code::PUBLISH,
+            request,
+            options,
+            TOPIC,
+            [number, filling]
+        ]))?;
         under_way += 1;
         if under_way == WINDOW {
             client.flush()?;

@@ -40,6 +40,8 @@ pub(super) struct Tracks {
     waiting: VecDeque<Arc<Track>>,
     running: usize,
     at_once: usize,
+    /// The store could not be read when that was last tried.
+    is_unreadable: bool,
     /// Runs of events that could not be stored, although they were delivered live.
     failed: VecDeque<(Sequence, Sequence)>,
     metrics: RealmMetrics,
@@ -81,6 +83,7 @@ impl Tracks {
             waiting: VecDeque::new(),
             running: 0,
             at_once,
+            is_unreadable: false,
             failed: VecDeque::new(),
             metrics,
         }
@@ -132,6 +135,9 @@ impl History {
         turn: Result<Turn, tokio::task::JoinError>,
         ctx: &mut Context<Self>,
     ) {
+        if !matches!(turn, Ok(Turn::Failed(_))) {
+            self.tracks.is_unreadable = false;
+        }
         match turn {
             Ok(Turn::Filled) => {
                 let (outbox, address) = (Arc::clone(&track.outbox), ctx.address());
@@ -153,8 +159,11 @@ impl History {
                 },
             ),
             Ok(Turn::Failed(fault)) => {
-                error!(realm = &*self.realm_name, session = track.session.get();
-                    "the event store cannot be read, the session waits: {fault}");
+                if !std::mem::replace(&mut self.tracks.is_unreadable, true) {
+                    error!(realm = &*self.realm_name;
+                        "the event store cannot be read, sessions that get events from it wait: \
+                         {fault}");
+                }
                 ctx.run_later(AGAIN, |history, ctx| {
                     history.tracks.waiting.push_back(track);
                     history.run_tracks(ctx);

@@ -17,7 +17,7 @@ use super::track::{Step, Track, TrackKind};
 use crate::metrics::{Id, RealmMetrics};
 
 /// Events that one step reads, at most: a few of the socket's writes.
-const STEP: u64 = 2_048;
+const STEP: usize = 2_048;
 
 /// Events of a step for each of several sources, at least.
 const LEAST: u64 = 64;
@@ -41,6 +41,24 @@ pub(super) struct Reading {
     /// Runs of events that were accepted and then could not be stored, in order.
     pub(super) failed: Vec<(Sequence, Sequence)>,
     pub(super) metrics: RealmMetrics,
+}
+
+/// What one step reads, at most.
+struct Most {
+    events: u64,
+    bytes: usize,
+}
+
+impl Most {
+    /// An eighth of what may wait for the session, so that a step does not keep it from being read
+    /// from.
+    fn of(track: &Track) -> Self {
+        let (bytes, events) = track.outbox.step_limit();
+        Self {
+            events: events.clamp(1, STEP) as u64,
+            bytes: bytes.clamp(1, STEP_BYTES),
+        }
+    }
 }
 
 /// Why a turn ended.
@@ -105,11 +123,11 @@ pub(super) fn turn(reading: &Reading, track: &Track) -> Turn {
                 }
             };
         }
-        let failed = reading.failed.iter().find(|(_, to)| *to > after);
+        let failed = reading.failed.iter().find(|(from, _)| *from > after);
         if let Some((from, to)) = failed
-            && *from <= after.next()
+            && *from == after.next()
         {
-            return reading.skip(track, &step, None, *to);
+            return reading.pass_failed(track, &step, *from, *to);
         }
         let bounds = [step.aside, failed.map(|(from, _)| from.previous())];
         let end = bounds.into_iter().flatten().fold(end, Sequence::min);
@@ -181,7 +199,7 @@ impl Reading {
                     let after = source.after(step);
                     let oldest = oldest.map_or(end.next(), |oldest| oldest.sequence);
                     let to = oldest.previous().max(after).min(end);
-                    return Err(self.skip(track, step, Some(source), to));
+                    return Err(self.skip(track, step, source, to));
                 }
             }
         }
@@ -217,6 +235,7 @@ impl Reading {
         end: Sequence,
     ) -> Result<Found, QueryError> {
         let after = source.after(step);
+        let most = Most::of(track);
         let mut frames = Frames::new(track, &self.metrics);
         let mut found = Vec::new();
         let mut newest = source.alone().and_then(|at| step.followed.get(at)?.newest);
@@ -234,14 +253,14 @@ impl Reading {
                 until: Some(end),
                 ..Bounds::default()
             },
-            limit: (STEP / parts).max(LEAST),
+            limit: (most.events / parts).max(1),
             budget: (BUDGET / parts).max(LEAST),
             ..Query::all(source.scope.clone(), track.viewer.clone())
         };
-        let most = STEP_BYTES / usize::try_from(parts).unwrap_or(1).max(1);
+        let most_bytes = most.bytes / usize::try_from(parts).unwrap_or(1).max(1);
         let pending: [&[Arc<Event>]; 2] = [&self.pending[0], &self.pending[1]];
         let mut visit = |event: &EventRef<'_>| {
-            if frames.bytes.len() >= most {
+            if frames.bytes.len() >= most_bytes {
                 return ControlFlow::Break(());
             }
             if event.exclude_me && event.publisher == track.session {
@@ -269,7 +288,7 @@ impl Reading {
             Err(QueryError::NoSuchPublication {
                 oldest: Some(oldest),
                 ..
-            }) if oldest.sequence <= after => {
+            }) if oldest.sequence <= after.next() => {
                 let query = Query {
                     sequence: Bounds::default(),
                     resume: Some(Resume {
@@ -311,16 +330,25 @@ impl Reading {
         }
     }
 
-    /// The history does not have what `source`, or any, should give up to `to`.
-    fn skip(&self, track: &Track, step: &Step, source: Option<&Source>, to: Sequence) -> Turn {
-        let all = 0..step.followed.len();
-        let places: Vec<usize> = match source {
-            Some(source) => source.places(step).collect(),
-            None => all.collect(),
-        };
+    /// Events that were accepted and could not be stored are a gap for all that are behind them.
+    /// What else may lie in the run, where several have become one, is read all the same.
+    fn pass_failed(&self, track: &Track, step: &Step, from: Sequence, to: Sequence) -> Turn {
+        let behind = step.followed.iter().filter(|it| it.after < from);
+        let subscriptions: Vec<_> = behind.map(|it| it.subscription).collect();
+        track.with(|state| state.skip(step, &subscriptions, from));
+        self.metrics.count(Id::Gaps, subscriptions.len() as u64);
+        Turn::Gap {
+            subscriptions,
+            from,
+            to,
+        }
+    }
+
+    /// The history does not have what `source` should give up to `to`.
+    fn skip(&self, track: &Track, step: &Step, source: &Source, to: Sequence) -> Turn {
         let mut from = Sequence::MAX;
         let mut subscriptions = Vec::new();
-        for followed in places.iter().filter_map(|at| step.followed.get(*at)) {
+        for followed in source.places(step).filter_map(|at| step.followed.get(at)) {
             if followed.after < to {
                 from = from.min(followed.after.next());
                 subscriptions.push(followed.subscription);
@@ -345,15 +373,16 @@ impl Reading {
         let Some(followed) = step.followed.first() else {
             return Ok(());
         };
+        let most = Most::of(track);
         let query = Query {
-            limit: STEP,
+            limit: most.events,
             ..query.clone()
         };
         let mut frames = Frames::new(track, &self.metrics);
         let mut events = 0;
         let pending: [&[Arc<Event>]; 2] = [&self.pending[0], &self.pending[1]];
         let read = self.store.read(&query, &pending, &mut |event| {
-            if frames.bytes.len() >= STEP_BYTES {
+            if frames.bytes.len() >= most.bytes {
                 return ControlFlow::Break(());
             }
             let is_own = event.exclude_me && event.publisher == track.session;

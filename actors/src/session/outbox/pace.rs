@@ -33,6 +33,13 @@ impl OutboxLimits {
 }
 
 impl Outbox {
+    /// Bytes and messages that one step of the history hands over.
+    #[must_use]
+    pub fn step_limit(&self) -> (usize, usize) {
+        let limits = self.queue.lock().limits;
+        (limits.bytes / 8, limits.messages / 8)
+    }
+
     /// Bytes and messages that may wait for their place.
     #[must_use]
     pub fn staging_limit(&self) -> (usize, usize) {
