@@ -14,6 +14,7 @@ mod foreign_clients; // Autobahn and Wampy do what their users do
 mod crossbar_page; // Crossbar's page on event history, taken at its word
 mod earthquakes; // a real data set, a late client, and a node that is killed under both
 mod tour; // the programs of the README's five minutes
+mod readme; // the examples of its other chapters
 mod clean_stop; // SIGTERM: nothing is lost, everybody is told
 mod retention; // how long history is kept, and what happens when it is full
 mod crash; // SIGKILL at full rate: what was acknowledged is there
