@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use rewamp_wamp::codec::{EventHead, append_published, decode, encode, encode_framed};
+use rewamp_wamp::codec::{EventHead, Plain, append_published, decode, encode, encode_framed};
 use rewamp_wamp::framing::{Framing, Wire};
 use rewamp_wamp::id::{PublicationId, RequestId, SubscriptionId};
 use rewamp_wamp::message::{EventDetails, Message};
@@ -21,10 +21,15 @@ const PUBLISH: &str = r#"[16,239714735,{"acknowledge":true},"com.example.sensor.
 fn main() -> Result<(), Failure> {
     let plain = PUBLISH.replace(r#"{"acknowledge":true}"#, "{}");
     let call = plain.replacen("[16,", "[48,", 1);
+    let long = format!(
+        r#"[48,239714735,{{}},"com.example.add",["{}"]]"#,
+        "x".repeat(128)
+    );
     for (name, text) in [
         ("PUBLISH acknowledged", PUBLISH),
         ("PUBLISH", &plain),
         ("CALL", &call),
+        ("CALL with one text", &long),
     ] {
         serializers(name, text)?;
     }
@@ -47,6 +52,10 @@ fn serializers(name: &str, text: &str) -> Result<(), Failure> {
         let row = format!("{name} {serializer}, {} bytes", frame.len());
         report(&format!("decode {row}"), || {
             decode(serializer, &frame, &limits).is_ok()
+        });
+        let place = 0..frame.len() as u32;
+        report(&format!("find {row}"), || {
+            Plain::read(serializer, &frame, place.clone(), &limits).is_some()
         });
         let own = decode(serializer, &frame, &limits)?;
         let wire = Wire {

@@ -208,6 +208,24 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(bytes).map_err(|error| Malformed::new(error.valid_up_to(), Fault::NotUtf8))
 }
 
+/// As the standard one, which goes byte by byte through what is left behind the last 32.
+#[inline]
+pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
+    let (pieces, rest) = bytes.as_chunks::<32>();
+    let (words, rest) = rest.as_chunks();
+    let mut all = rest.iter().fold(0, |all, byte| all | u64::from(*byte));
+    for piece in pieces {
+        let (words, _) = piece.as_chunks();
+        all |= words
+            .iter()
+            .fold(0, |all, word| all | u64::from_ne_bytes(*word));
+    }
+    all |= words
+        .iter()
+        .fold(0, |all, word| all | u64::from_ne_bytes(*word));
+    all & 0x8080_8080_8080_8080 == 0
+}
+
 /// Cuts off what was appended if `append` fails.
 pub(crate) fn all_or_nothing<T, E>(
     out: &mut BytesMut,

@@ -1,9 +1,8 @@
 //! Messages with their frames, appended to what waits for a connection. One message, one frame.
 
 use bytes::BytesMut;
-use smallvec::SmallVec;
 
-use super::hot::append_event;
+use super::hot::EventForm;
 use super::{encode, write_options};
 use crate::framing::{FrameTooLong, Wire, append_framed};
 use crate::id::{PublicationId, SubscriptionId};
@@ -45,13 +44,7 @@ pub fn encode_framed(
 /// What all EVENTs of one subscription on one wire have in common, encoded once:
 /// everything but the publication's ID and the payload.
 #[derive(Debug, Clone)]
-pub struct EventHead {
-    wire: Wire,
-    /// What stands between the head of the list and the publication.
-    subscription: SmallVec<[u8; 24]>,
-    /// What stands between the publication and the payload.
-    details: SmallVec<[u8; 24]>,
-}
+pub struct EventHead(EventForm);
 
 impl EventHead {
     /// For events of `subscription` with these details.
@@ -86,16 +79,12 @@ impl EventHead {
         entries
             .write::<W>(&mut out)
             .map_err(|error| error.within("EVENT"))?;
-        Ok(Self {
-            wire,
-            subscription: head.as_ref().into(),
-            details: out.as_ref().into(),
-        })
+        Ok(Self(EventForm::new(wire, &head, &out)))
     }
 
     /// On which wire.
     pub const fn wire(&self) -> Wire {
-        self.wire
+        self.0.wire()
     }
 
     /// Appends one framed EVENT and returns the length of the message in it. A payload of
@@ -109,10 +98,10 @@ impl EventHead {
         payload: &Payload,
         out: &mut BytesMut,
     ) -> Result<usize, EncodeError> {
-        if payload.serializer() == self.wire.serializer {
+        if payload.serializer() == self.wire().serializer {
             return Ok(self.append_slice(publication, payload.as_slice(), out)?);
         }
-        let other = payload.transcode(self.wire.serializer);
+        let other = payload.transcode(self.wire().serializer);
         let other = other.map_err(|error| error.within("EVENT."))?;
         Ok(self.append_slice(publication, other.as_slice(), out)?)
     }
@@ -128,7 +117,6 @@ impl EventHead {
         payload: PayloadSlice<'_>,
         out: &mut BytesMut,
     ) -> Result<usize, FrameTooLong> {
-        let (subscription, details) = (&self.subscription, &self.details);
-        append_event(self.wire, subscription, publication, details, payload, out)
+        self.0.append(publication, payload, out)
     }
 }

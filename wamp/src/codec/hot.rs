@@ -4,6 +4,7 @@
 //! of `framed.rs`, which writes the same bytes.
 
 use bytes::{Buf, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use crate::framing::rawsocket::{FrameKind, frame_header};
 use crate::framing::{FrameTooLong, Framing, Wire};
@@ -67,33 +68,150 @@ pub fn append_published(
     append(wire, ids, &[], nothing, out).unwrap_or_default()
 }
 
-/// A framed EVENT: `subscription` is what stands between the head of the list and the
-/// publication, `details` what stands between that and the payload.
-#[inline]
-pub(super) fn append_event(
+/// What all EVENTs of one subscription on one wire begin with. Most have the same form, but for
+/// four bytes of a header, the head of the list and the publication: these are put into a copy.
+#[derive(Debug, Clone)]
+pub(super) struct EventForm {
     wire: Wire,
-    subscription: &[u8],
-    publication: PublicationId,
-    details: &[u8],
-    payload: PayloadSlice<'_>,
-    out: &mut BytesMut,
-) -> Result<usize, FrameTooLong> {
-    let json = wire.serializer == Serializer::Json;
-    let publication = publication.get();
-    let comma = json && payload.elements > 0;
-    let length = 1
-        + subscription.len()
-        + number_length(wire.serializer, publication)
-        + details.len()
-        + usize::from(comma)
-        + payload.tail.len()
-        + usize::from(json);
-    begin(wire, length, 4 + payload.elements, out)?;
-    out.extend_from_slice(subscription);
-    put_number(wire.serializer, publication, out);
-    out.extend_from_slice(details);
-    end(json, comma, payload.tail, out);
-    Ok(length)
+    /// What stands between the head of the list and the publication.
+    subscription: SmallVec<[u8; 24]>,
+    /// What stands between the publication and the payload.
+    details: SmallVec<[u8; 24]>,
+    usual: Option<Usual>,
+}
+
+/// A frame up to its payload.
+#[derive(Debug, Clone, Copy)]
+struct Usual {
+    bytes: [u8; USUAL],
+    length: usize,
+    /// Where the publication stands.
+    publication: usize,
+}
+
+/// Room for the usual frame up to its payload. 48: more than without a topic in the details.
+const USUAL: usize = 48;
+
+impl EventForm {
+    pub(super) fn new(wire: Wire, subscription: &[u8], details: &[u8]) -> Self {
+        Self {
+            wire,
+            subscription: subscription.into(),
+            details: details.into(),
+            usual: Usual::new(wire, subscription, details),
+        }
+    }
+
+    pub(super) const fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    /// Appends one framed EVENT.
+    #[inline]
+    pub(super) fn append(
+        &self,
+        publication: PublicationId,
+        payload: PayloadSlice<'_>,
+        out: &mut BytesMut,
+    ) -> Result<usize, FrameTooLong> {
+        let usual = self.usual.as_ref();
+        if let Some(length) = usual.and_then(|it| it.append(self.wire, publication, payload, out)) {
+            return Ok(length);
+        }
+        let serializer = self.wire.serializer;
+        let json = serializer == Serializer::Json;
+        let publication = publication.get();
+        let comma = json && payload.elements > 0;
+        let length = 1
+            + self.subscription.len()
+            + number_length(serializer, publication)
+            + self.details.len()
+            + usize::from(comma)
+            + payload.tail.len()
+            + usize::from(json);
+        begin(self.wire, length, 4 + payload.elements, out)?;
+        out.extend_from_slice(&self.subscription);
+        put_number(serializer, publication, out);
+        out.extend_from_slice(&self.details);
+        end(json, comma, payload.tail, out);
+        Ok(length)
+    }
+}
+
+impl Usual {
+    fn new(wire: Wire, subscription: &[u8], details: &[u8]) -> Option<Self> {
+        // The header and the head of the list come with each event.
+        let mut form = vec![0; 5];
+        form.extend_from_slice(subscription);
+        let publication = form.len();
+        let (place, comma): (&[u8], &[u8]) = match wire.serializer {
+            Serializer::Json => (&[b'0'; 16], b","),
+            Serializer::MsgPack => (&[0xcf, 0, 0, 0, 0, 0, 0, 0, 0], b""),
+            Serializer::Cbor => (&[0x1b, 0, 0, 0, 0, 0, 0, 0, 0], b""),
+        };
+        form.extend_from_slice(place);
+        form.extend_from_slice(details);
+        form.extend_from_slice(comma);
+        let length = form.len();
+        form.resize(USUAL.max(length), 0);
+        Some(Self {
+            bytes: form.try_into().ok()?,
+            length,
+            publication,
+        })
+    }
+
+    /// Appends an EVENT and returns its length; `None` if its form is another one: no arguments, a
+    /// small number for the publication, or a header that is not four bytes.
+    #[inline]
+    fn append(
+        &self,
+        wire: Wire,
+        publication: PublicationId,
+        payload: PayloadSlice<'_>,
+        out: &mut BytesMut,
+    ) -> Option<usize> {
+        let json = wire.serializer == Serializer::Json;
+        let length = self.length - 4 + payload.tail.len() + usize::from(json);
+        let header = match wire.framing {
+            Framing::RawSocket => frame_header(FrameKind::Message, length)?,
+            Framing::WebSocket => wire.header(length).ok()?.as_bytes().try_into().ok()?,
+        };
+        if payload.elements == 0 {
+            return None;
+        }
+        let begins = out.len();
+        out.reserve(USUAL + payload.tail.len() + 1);
+        out.extend_from_slice(&self.bytes);
+        let form = out.get_mut(begins..)?.first_chunk_mut::<USUAL>()?;
+        let number = publication.get();
+        let [a, b, c, d, list, ..] = form;
+        [*a, *b, *c, *d] = header;
+        *list = list_head(wire.serializer, 4 + payload.elements);
+        let fits = match wire.serializer {
+            Serializer::Json => {
+                let mut digits = itoa::Buffer::new();
+                let digits = <[u8; 16]>::try_from(digits.format(number).as_bytes());
+                let place = form.get_mut(self.publication..)?.first_chunk_mut()?;
+                digits.map(|digits| *place = digits).is_ok()
+            }
+            Serializer::MsgPack | Serializer::Cbor => {
+                let place = form.get_mut(self.publication + 1..)?.first_chunk_mut()?;
+                *place = number.to_be_bytes();
+                number > u64::from(u32::MAX)
+            }
+        };
+        if !fits {
+            out.truncate(begins);
+            return None;
+        }
+        out.truncate(begins + self.length);
+        out.extend_from_slice(payload.tail);
+        if json {
+            out.extend_from_slice(b"]");
+        }
+        Some(length)
+    }
 }
 
 const fn empty_map(serializer: Serializer) -> &'static [u8] {
@@ -252,10 +370,11 @@ pub fn frame_result(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::encode_framed;
+    use crate::codec::{EventHead, encode_framed};
     use crate::id::Id;
     use crate::message::{
-        CallResult, Invocation, InvocationDetails, Message, Published, ResultDetails,
+        CallResult, Event, EventDetails, Invocation, InvocationDetails, Message, Published,
+        ResultDetails,
     };
     use crate::payload::Payload;
 
@@ -323,6 +442,48 @@ mod tests {
                 });
                 check(wire, published, |out| {
                     append_published(wire, request, publication, out)
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_from_its_head_is_what_the_general_way_writes() {
+        let topics = [
+            None,
+            Some("com.a"),
+            Some("com.example.a.topic.that.is.rather.long"),
+        ];
+        for (wire, topic) in Wire::ALL
+            .into_iter()
+            .flat_map(|wire| topics.map(|it| (wire, it)))
+        {
+            let details = EventDetails {
+                topic: topic.map(Into::into),
+                ..EventDetails::default()
+            };
+            // Around the lengths at which a WebSocket header changes its form.
+            for length in (0..130).chain(65_450..65_540) {
+                let args = [Value::from("x".repeat(length))];
+                let args = Payload::from_values(wire.serializer, Some(&args), None).unwrap();
+                let payload = if length == 1 {
+                    Payload::empty(wire.serializer)
+                } else {
+                    args
+                };
+                let publication =
+                    NUMBERS[length % NUMBERS.len()].max(1 + ((length as u64 % 3) << 51));
+                let publication = Id::new(publication).unwrap();
+                let subscription = Id::new(NUMBERS[length / 3 % NUMBERS.len()]).unwrap();
+                let head = EventHead::new(wire, subscription, &details).unwrap();
+                let event = Message::Event(Event {
+                    subscription,
+                    publication,
+                    details: Box::new(details.clone()),
+                    payload: payload.clone(),
+                });
+                check(wire, event, |out| {
+                    head.append(publication, &payload, out).unwrap()
                 });
             }
         }

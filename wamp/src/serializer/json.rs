@@ -1,8 +1,8 @@
 //! JSON read and written, RFC 8259, with WAMP's convention for binary data. Used through
 //! `token.rs` and `write.rs`.
 //!
-//! The whole input is known to be UTF-8 before reading begins (it is a `str`), so that
-//! strings are only looked through for their end.
+//! The whole input is known to be UTF-8 before reading begins, so that strings are only looked
+//! through for their end.
 
 mod number;
 mod string;
@@ -30,7 +30,6 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
 #[derive(Clone)]
 pub(crate) struct JsonReader<'a> {
     source: &'a Bytes,
-    text: &'a str,
     bytes: &'a [u8],
     at: usize,
 }
@@ -38,15 +37,14 @@ pub(crate) struct JsonReader<'a> {
 impl<'a> JsonReader<'a> {
     /// `text` is all of `source`.
     pub(crate) fn new(source: &'a Bytes, text: &'a str) -> Self {
-        Self::within(source, text)
+        Self::within(source, text.as_bytes())
     }
 
-    /// Reads `text`, a part of `source`; places count from its beginning.
-    pub(crate) fn within(source: &'a Bytes, text: &'a str) -> Self {
+    /// Reads `bytes`, a part of `source` that is UTF-8; places count from their beginning.
+    pub(crate) fn within(source: &'a Bytes, bytes: &'a [u8]) -> Self {
         Self {
             source,
-            text,
-            bytes: text.as_bytes(),
+            bytes,
             at: 0,
         }
     }
@@ -77,7 +75,7 @@ fn fault(bytes: &[u8], at: usize, what: Fault) -> Malformed {
 }
 
 /// Where the whitespace at `at` ends. Mostly there is none, which one comparison tells.
-#[inline(always)]
+#[inline]
 fn blank_end(bytes: &[u8], at: usize) -> usize {
     match bytes.get(at) {
         Some(b'!'..) => at,

@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
-use super::Serializer;
 use super::token::{Blob, End, Fault, Malformed, Next, Open, Reader, Text, Token};
 use super::write::Writer;
+use super::{Serializer, is_ascii};
 use crate::value::Integer;
 
 /// A pull parser over one input.
@@ -173,13 +173,18 @@ fn short_end(bytes: &[u8], at: usize) -> Option<usize> {
         0xcd | 0xd1 => 3,
         0xca | 0xce | 0xd2 => 5,
         0xcb | 0xcf | 0xd3 => 9,
-        text @ 0xa0..=0xbf => {
-            let end = at + 1 + usize::from(text & 0x1f);
-            return bytes.get(at + 1..end)?.is_ascii().then_some(end);
-        }
+        text @ 0xa0..=0xbf => return ascii_end(bytes, at + 1, (text & 0x1f).into()),
+        0xd9 => return ascii_end(bytes, at + 2, (*bytes.get(at + 1)?).into()),
         _ => return None,
     };
     (at + length <= bytes.len()).then_some(at + length)
+}
+
+/// Where a text of that length ends, if it is ASCII.
+#[inline]
+fn ascii_end(bytes: &[u8], begins: usize, length: usize) -> Option<usize> {
+    let end = begins + length;
+    is_ascii(bytes.get(begins..end)?).then_some(end)
 }
 
 impl<'a> Reader<'a> for MsgPackReader<'a> {
@@ -205,7 +210,7 @@ impl<'a> Reader<'a> for MsgPackReader<'a> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter(&mut self, container: End) -> Option<Open> {
         let (first, bytes_each) = match container {
             End::List => (0x90, 1),
@@ -219,7 +224,7 @@ impl<'a> Reader<'a> for MsgPackReader<'a> {
         Some(Open::of(items))
     }
 
-    #[inline]
+    #[inline(always)]
     fn plain_unsigned(&mut self) -> Option<u64> {
         let (number, length) = match self.bytes.get(self.at)? {
             small @ 0x00..=0x7f => (u64::from(*small), 1),
@@ -233,7 +238,7 @@ impl<'a> Reader<'a> for MsgPackReader<'a> {
         Some(number)
     }
 
-    #[inline]
+    #[inline(always)]
     fn plain_text(&mut self) -> Option<&'a [u8]> {
         let (begins, length) = match self.bytes.get(self.at)? {
             short @ 0xa0..=0xbf => (self.at + 1, usize::from(short & 0x1f)),
@@ -245,12 +250,18 @@ impl<'a> Reader<'a> for MsgPackReader<'a> {
         Some(text)
     }
 
-    #[inline]
+    #[inline(always)]
     fn plain_key(&mut self) -> Option<&'a [u8]> {
         self.plain_text()
     }
 
+    #[inline]
     fn next(&mut self) -> Result<Next, Malformed> {
+        match self.bytes.get(self.at) {
+            Some(0x90..=0x9f) => return Ok(Next::List),
+            Some(0x80..=0x8f) => return Ok(Next::Map),
+            _ => {}
+        }
         let mut ahead = self.clone();
         Ok(match ahead.head()? {
             Head::Null | Head::Extension(0, _) => Next::Null,
@@ -260,6 +271,7 @@ impl<'a> Reader<'a> for MsgPackReader<'a> {
         })
     }
 
+    #[inline(always)]
     fn more(&mut self, open: &mut Open, _: End) -> Result<bool, Malformed> {
         open.fresh = false;
         Ok(open.count().unwrap_or(false))

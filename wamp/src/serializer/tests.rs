@@ -456,3 +456,16 @@ fn cbor_and_message_pack_that_are_malformed_are_refused() {
 fn a_tree_takes_as_much_memory_as_the_limit_reckons_with() {
     assert!(size_of::<Value>() <= 40);
 }
+
+#[test]
+fn ascii_is_told_at_every_length_and_place() {
+    for length in 0..100 {
+        let mut bytes = vec![0x7f; length];
+        assert!(super::is_ascii(&bytes), "{length}");
+        for place in 0..length {
+            bytes[place] = 0x80;
+            assert!(!super::is_ascii(&bytes), "{length} {place}");
+            bytes[place] = 0;
+        }
+    }
+}

@@ -43,8 +43,6 @@ impl Token<'_> {
 /// Text as it stands in the input, or put together from pieces.
 #[derive(Debug)]
 pub(crate) enum Text<'a> {
-    /// Known to be UTF-8.
-    Checked(&'a str),
     /// Still to be checked, which [`Reader::own`] and [`Reader::str`] do.
     Raw(&'a [u8]),
     /// Without the escapes or chunks it came in.
@@ -55,7 +53,6 @@ impl Text<'_> {
     /// The bytes, to compare with known names.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Checked(text) => text.as_bytes(),
             Self::Raw(bytes) => bytes,
             Self::Built(text) => text.as_bytes(),
         }
@@ -256,7 +253,6 @@ pub(crate) trait Reader<'a>: Clone {
     /// The text as a string of its own, a slice of the input where it stands there.
     fn own(&self, text: Text<'a>) -> Result<ByteString, Malformed> {
         match text {
-            Text::Checked(text) => self.slice(text.as_bytes()),
             Text::Raw(bytes) => self.slice(bytes),
             Text::Built(text) => Ok(text.into()),
         }
@@ -271,7 +267,6 @@ pub(crate) trait Reader<'a>: Clone {
     /// The text to look at.
     fn str<'t>(&self, text: &'t Text<'a>) -> Result<&'t str, Malformed> {
         match text {
-            Text::Checked(text) => Ok(text),
             Text::Raw(bytes) => std::str::from_utf8(bytes)
                 .map_err(|_| Malformed::new(self.position(), Fault::NotUtf8)),
             Text::Built(text) => Ok(text),

@@ -2,6 +2,8 @@
 
 use smallvec::SmallVec;
 
+use crate::serializer::is_ascii;
+
 use super::{Argument, BREAK, CborReader, Fault, Major, Malformed};
 
 /// A container within which the walk is.
@@ -117,9 +119,13 @@ fn short_end(bytes: &[u8], at: usize) -> Option<usize> {
         0x19 | 0x39 | 0xf9 => 3,
         0x1a | 0x3a | 0xfa => 5,
         0x1b | 0x3b | 0xfb => 9,
+        0x78 => {
+            let end = at + 2 + usize::from(*bytes.get(at + 1)?);
+            return is_ascii(bytes.get(at + 2..end)?).then_some(end);
+        }
         text @ 0x60..=0x77 => {
             let end = at + 1 + usize::from(text & 0x1f);
-            return bytes.get(at + 1..end)?.is_ascii().then_some(end);
+            return is_ascii(bytes.get(at + 1..end)?).then_some(end);
         }
         _ => return None,
     };

@@ -10,7 +10,8 @@ use crate::value::Integer;
 impl<'a> JsonReader<'a> {
     pub(super) fn number(&mut self) -> Result<Token<'a>, Malformed> {
         let (end, fractional) = number_end(self.bytes, self.at)?;
-        let text = self.text.get(self.at..end).unwrap_or_default();
+        let text = self.bytes.get(self.at..end).unwrap_or_default();
+        let text = std::str::from_utf8(text).unwrap_or_default();
         self.at = end;
         if !fractional {
             return Ok(integer(text));
@@ -29,6 +30,10 @@ pub(super) fn plain_unsigned(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     const MAX_DIGITS: usize = 19;
     let mut end = at;
     let mut number = 0_u64;
+    while let Some(eight) = bytes.get(end..).and_then(eight_digits) {
+        number = number.wrapping_mul(100_000_000).wrapping_add(eight);
+        end += 8;
+    }
     while let Some(&digit @ b'0'..=b'9') = bytes.get(end) {
         number = number
             .wrapping_mul(10)
@@ -41,6 +46,22 @@ pub(super) fn plain_unsigned(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     };
     let whole = !matches!(bytes.get(end), Some(b'.' | b'e' | b'E'));
     (usual && whole).then_some((number, end))
+}
+
+/// The value of the next eight bytes if all of them are digits: two, four and eight digits are put
+/// together at once.
+#[inline]
+fn eight_digits(bytes: &[u8]) -> Option<u64> {
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    let word = u64::from_le_bytes(*bytes.first_chunk()?);
+    let value = word ^ ZEROS;
+    // The top bit of a byte is set where it is above 9.
+    if (value.wrapping_add(0x7676_7676_7676_7676) | value) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    let pairs = (value.wrapping_mul(10) + (value >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff)
 }
 
 /// Where the number at `at` ends, and whether it has a fraction or an exponent.

@@ -1,4 +1,4 @@
-//! Strings of JSON: eight bytes at a time as long as there is nothing to escape.
+//! Strings of JSON: many bytes at a time as long as there is nothing to escape.
 
 use bytes::BytesMut;
 
@@ -9,23 +9,30 @@ impl<'a> JsonReader<'a> {
     #[inline]
     pub(super) fn string(&mut self) -> Result<Text<'a>, Malformed> {
         let end = plain_end(self.bytes, self.at);
-        let plain = self.text.get(self.at..end).unwrap_or_default();
-        self.at = end + 1;
+        let plain = self.bytes.get(self.at..end).unwrap_or_default();
         match self.bytes.get(end) {
-            Some(b'"') => Ok(Text::Checked(plain)),
-            _ => self.unescaped(plain, end),
+            Some(b'"') => {
+                self.at = end + 1;
+                Ok(Text::Raw(plain))
+            }
+            _ => self.unescaped(self.at, end),
         }
     }
 
-    /// A string that is not plain: `begun` as far as `at`.
+    /// A string that is not plain: it begins at `begins`, and is plain as far as `at`.
     #[cold]
-    fn unescaped(&mut self, begun: &str, mut at: usize) -> Result<Text<'a>, Malformed> {
-        let mut built = String::from(begun);
+    fn unescaped(&mut self, begins: usize, mut at: usize) -> Result<Text<'a>, Malformed> {
+        // Quotes and backslashes are whole characters: what is between them is UTF-8.
+        let plain = |from, to| {
+            let bytes = self.bytes.get(from..to).unwrap_or_default();
+            std::str::from_utf8(bytes).unwrap_or_default()
+        };
+        let mut built = String::from(plain(begins, at));
         while self.bytes.get(at) == Some(&b'\\') {
             let (character, after) = escape(self.bytes, at)?;
             built.push(character);
             at = plain_end(self.bytes, after);
-            built.push_str(self.text.get(after..at).unwrap_or_default());
+            built.push_str(plain(after, at));
         }
         self.at = closing(self.bytes, at)?;
         Ok(Text::Built(built))
@@ -119,27 +126,45 @@ fn hexadecimal(bytes: &[u8], at: usize) -> Result<u32, Malformed> {
 /// Where the first quote, backslash or control character from `at` on is, or the end.
 #[inline]
 fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = ONES << 7;
-    while let Some(word) = bytes.get(at..at + 8).and_then(|word| word.try_into().ok()) {
-        let word = u64::from_le_bytes(word);
-        // The top bit of a byte is set where the byte is zero after the exclusive or, or below
-        // 0x20. Bytes above a hit may be set wrongly, the lowest hit never is.
-        let quote = word ^ (ONES * b'"' as u64);
-        let backslash = word ^ (ONES * b'\\' as u64);
-        let hits = (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
-        match hits & HIGHS {
+    // Names and keys are short; what is not is looked at in larger pieces.
+    if let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        match specials(*word) {
             0 => at += 8,
             hits => return at + (hits.trailing_zeros() / 8) as usize,
         }
     }
+    while let Some(piece) = bytes.get(at..).and_then(<[u8]>::first_chunk::<32>) {
+        let (words, _) = piece.as_chunks();
+        if words.iter().fold(0, |hits, word| hits | specials(*word)) != 0 {
+            break;
+        }
+        at += 32;
+    }
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        match specials(*word) {
+            0 => at += 8,
+            hits => return at + (hits.trailing_zeros() / 8) as usize,
+        }
+    }
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
     let rest = bytes.get(at..).unwrap_or_default();
-    at + rest
-        .iter()
-        .take_while(|&&byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
-        .count()
+    at + rest.iter().position(special).unwrap_or(rest.len())
+}
+
+/// The top bit of a byte (the first one is the lowest) is set where the byte is special. Bytes
+/// above a hit may be set wrongly, the lowest hit never is.
+#[inline]
+fn specials(word: [u8; 8]) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = ONES << 7;
+    let word = u64::from_le_bytes(word);
+    // Zero after the exclusive or, or below 0x20.
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let hits = (quote.wrapping_sub(ONES) & !quote)
+        | (backslash.wrapping_sub(ONES) & !backslash)
+        | (word.wrapping_sub(ONES * 0x20) & !word);
+    hits & HIGHS
 }
 
 /// With quotes, escaping only what must be.
@@ -178,7 +203,7 @@ mod tests {
     #[test]
     fn the_first_special_byte_is_found_at_every_offset() {
         for special in (0..0x20).chain([b'"', b'\\']) {
-            for before in 0..20 {
+            for before in 0..100 {
                 let mut bytes = vec![0x7f; before];
                 bytes.push(special);
                 bytes.extend([b'"'; 9]);
@@ -186,7 +211,7 @@ mod tests {
             }
         }
         for plain in (0x20..=0xff).filter(|byte| ![b'"', b'\\'].contains(byte)) {
-            assert_eq!(plain_end(&[plain; 21], 0), 21, "{plain:#x}");
+            assert_eq!(plain_end(&[plain; 77], 0), 77, "{plain:#x}");
         }
     }
 }
