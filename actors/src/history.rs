@@ -9,15 +9,18 @@ mod accept; // the realm's side: sequence, time, room
 mod fullness; // the state of a store that refuses
 mod commit; // what a commit tells those who wait
 mod question; // what get_events asked for
+mod cursor; // where a walk stands
 mod page; // the answer, encoded
 mod record; // one event of it
+mod info; // what there is
 mod reader; // one session's questions, one after another
 mod follow; // sessions that get events from here
 
 pub use accept::{Acceptance, Accepted, Unstored};
 pub use commit::Waiting;
+pub use cursor::{Cursor, Walk};
 pub use follow::{News, Replay, Resolve, Resolved, Track};
-pub use question::Question;
+pub use question::{About, Paging, Question};
 
 pub(crate) use commit::{routed_not_stored, routed_readonly};
 pub(crate) use follow::{Begin, Follow, Followed, NewTrack, TrackKind, What};
@@ -55,6 +58,8 @@ pub struct HistorySettings {
     pub maxbuffer_bytes: u64,
     /// Whether PUBLISHED waits for the commit: the store is persistent and `sync` is true.
     pub durable: bool,
+    /// Bytes that the store takes at most. Key `maxsize`.
+    pub maxsize: u64,
     /// Bytes of the largest publication that is stored: an eighth of the store's `maxsize`.
     pub largest: u64,
 }

@@ -8,6 +8,7 @@ mod sessions; // who is here
 mod subscriptions; // who listens to what
 mod replay; // who wants to hear the past
 pub(crate) mod get_events; // what was published
+pub(crate) mod keywords; // with which keywords
 
 use std::rc::Rc;
 
@@ -101,6 +102,11 @@ pub const PROCEDURES: &[Procedure] = &[
         uri: "wamp.subscription.get_events",
         parameters: &["subscription_id", "limit"],
         call: Answered::ByHistory(get_events::question),
+    },
+    Procedure {
+        uri: "rewamp.subscription.history_info",
+        parameters: &["subscription"],
+        call: Answered::ByHistory(get_events::info),
     },
 ];
 

@@ -44,6 +44,7 @@ pub(crate) fn run(open: Open<'_>) {
     chain::the_event_before_any_sequence_is_found(open);
     ages::what_is_older_than_max_age_is_gone(open);
     ages::what_is_pending_grows_old_too(open);
+    chain::a_history_knows_how_much_there_is(open);
     newest::the_state_is_that_of_any_moment(open);
     newest::what_is_hidden_counts_for_no_topic(open);
     newest::pending_events_belong_to_the_state(open);

@@ -27,6 +27,6 @@ pub use open_stores::{OpenStores, StoreNews};
 pub use query::{Bounds, End, PageEnd, Query, Resume, Scope, Viewer};
 pub use receivers::{Receivers, ReceiversRef, ViewerRef};
 pub use store::{
-    Appended, Engine, EventStore, Full, Incarnation, Lost, MEMORY_MAXSIZE, MIN_SLED_MAXSIZE,
+    Appended, Engine, EventStore, Full, Incarnation, Info, Lost, MEMORY_MAXSIZE, MIN_SLED_MAXSIZE,
     Opened, RESERVATION, Span, StoreConfig, Usage, open,
 };

@@ -5,7 +5,7 @@
 mod history; // committed and pending events as one
 mod newest; //  the newest of every topic
 
-use std::ops::ControlFlow;
+use std::ops::{AddAssign, ControlFlow};
 use std::sync::Arc;
 
 use bytestring::ByteString;
@@ -18,7 +18,7 @@ use crate::error::{QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::FilterId;
 use crate::query::{End, PageEnd, Query, Resume, Scope, Viewer};
-use crate::store::Span;
+use crate::store::{Info, Span};
 
 /// A run of the realm's order; all ends inclusive. An event is in it if its sequence and its
 /// time are, which agree: both increase.
@@ -96,6 +96,20 @@ impl Target<'_> {
     }
 }
 
+/// Events and about how many bytes they take.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Amount {
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        self.events += other.events;
+        self.bytes += other.bytes;
+    }
+}
+
 /// Called with each event of a walk; breaks to end it.
 pub(crate) type Visit<'v> = &'v mut dyn FnMut(&EventRef<'_>) -> ControlFlow<()>;
 
@@ -122,6 +136,14 @@ pub(crate) trait Committed {
 
     /// The sequence of a publication, whichever filters hold it.
     fn locate(&self, publication: PublicationId) -> Result<Option<Sequence>, StoreError>;
+
+    /// How many of the filter's events on target lie within `reach`, whoever may see them.
+    fn count(
+        &self,
+        filter: FilterId,
+        target: Target<'_>,
+        reach: &Reach,
+    ) -> Result<Amount, StoreError>;
 
     /// Visits the filter's events on target in order, at least those within `reach`; a few just
     /// outside of it are no harm.
@@ -255,6 +277,22 @@ pub(crate) fn span(
     pending: &[&[Arc<Event>]],
 ) -> Result<Span, StoreError> {
     History::new(committed, scope, viewer, pending)?.span()
+}
+
+/// What is in a history; see [`crate::EventStore::info`].
+pub(crate) fn info(
+    committed: &impl Committed,
+    scope: &Scope,
+    viewer: &Viewer,
+    pending: &[&[Arc<Event>]],
+) -> Result<Info, StoreError> {
+    let history = History::new(committed, scope, viewer, pending)?;
+    let Amount { events, bytes } = history.count()?;
+    Ok(Info {
+        span: history.span()?,
+        events,
+        bytes,
+    })
 }
 
 /// A page in the making: who sees what, and how much of it.

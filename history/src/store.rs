@@ -95,6 +95,16 @@ pub trait EventStore: Send + Sync + fmt::Debug {
         pending: &[&[Arc<Event>]],
     ) -> Result<Span, StoreError>;
 
+    /// What is in a history: its ends as the viewer can see them, and how much there is, whoever
+    /// may see it. `pending` as for [`read`](Self::read). Costs about as much as there are
+    /// topics, for a filter's own history next to nothing.
+    fn info(
+        &self,
+        scope: &Scope,
+        viewer: &Viewer,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<Info, StoreError>;
+
     /// The newest event of a history before that sequence, whoever may see it;
     /// [`Sequence::MAX`] asks for the newest of all. `None` if there is none, or none any more.
     /// `pending` as for [`read`](Self::read).
@@ -220,6 +230,11 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn EventStore>, OpenError> {
 pub struct Incarnation(pub(crate) [u8; 16]);
 
 impl Incarnation {
+    /// The life with these bytes, from [`Self::bytes`].
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The 16 random bytes.
     pub const fn bytes(&self) -> &[u8; 16] {
         &self.0
@@ -295,6 +310,17 @@ pub struct Span {
     pub oldest: Option<Position>,
     /// The newest event.
     pub newest: Option<Position>,
+}
+
+/// What is in a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Info {
+    /// Its ends, as the viewer sees them.
+    pub span: Span,
+    /// Events that it has, whoever may see them.
+    pub events: u64,
+    /// About how many bytes they take: their share, by number, of what they are stored with.
+    pub bytes: u64,
 }
 
 /// What a store holds.

@@ -192,6 +192,7 @@ async fn open(
         maxbuffer: usize::try_from(buffer.events).unwrap_or(usize::MAX),
         maxbuffer_bytes: buffer.bytes,
         durable,
+        maxsize: store.maxsize,
         largest: store.maxsize / LARGEST_PART,
     };
     Ok((opened, settings))

@@ -289,6 +289,11 @@ impl Acceptance {
         }
     }
 
+    /// Bytes that the store takes at most.
+    pub fn maxsize(&self) -> u64 {
+        self.settings.maxsize
+    }
+
     /// Has a question answered. What was accepted before is in the answer.
     #[expect(
         clippy::disallowed_methods,

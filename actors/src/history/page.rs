@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use rewamp_history::{End, Event, EventRef, EventStore, Position, QueryError};
+use rewamp_history::{End, Event, EventRef, EventStore, PageEnd, Position, QueryError};
 use rewamp_wamp::codec;
 use rewamp_wamp::error_uri;
 use rewamp_wamp::framing::Wire;
@@ -16,9 +16,9 @@ use rewamp_wamp::message::{Error, Message, MessageType};
 use rewamp_wamp::serializer::{CborWriter, JsonWriter, MsgPackWriter, Serializer, Writer};
 use rewamp_wamp::value::{Dict, Value};
 
-use super::Question;
 use super::reader::Pending;
-use super::record::{Shape, rfc3339};
+use super::record::Shape;
+use super::{About, Cursor, Paging, Question, Walk, info};
 use crate::session::encoding;
 
 /// Bytes of a RESULT around its events, at most.
@@ -40,10 +40,15 @@ pub(super) fn answer(
     question: &Question,
     size: &mut usize,
 ) -> Bytes {
+    let paging = match &question.about {
+        About::Events(paging) => paging,
+        About::Info(limits) => return info::answer(store, pending, question, limits),
+    };
+    let asked = (question, paging);
     let answer = match question.wire.serializer {
-        Serializer::Json => page::<JsonWriter>(store, pending, question, *size),
-        Serializer::MsgPack => page::<MsgPackWriter>(store, pending, question, *size),
-        Serializer::Cbor => page::<CborWriter>(store, pending, question, *size),
+        Serializer::Json => page::<JsonWriter>(store, pending, asked, *size),
+        Serializer::MsgPack => page::<MsgPackWriter>(store, pending, asked, *size),
+        Serializer::Cbor => page::<CborWriter>(store, pending, asked, *size),
     };
     *size = answer.len();
     answer
@@ -53,17 +58,17 @@ pub(super) fn answer(
 fn page<W: Writer>(
     store: &dyn EventStore,
     pending: &Pending,
-    question: &Question,
+    (question, paging): (&Question, &Paging),
     size: usize,
 ) -> Bytes {
-    let mut records = Records::<W>::new(question, size);
+    let mut records = Records::<W>::new(question, paging, size);
     let pending: [&[Arc<Event>]; 2] = [&pending[0], &pending[1]];
     let end = store.read(&question.query, &pending, &mut |event| records.add(event));
     match end {
         Ok(_) if records.too_large.is_some() => records.too_large(question),
         Ok(end) => {
-            let complete = matches!(end.end, End::Exhausted | End::Limit);
-            records.result(question, complete)
+            let details = records.details(store, &end);
+            records.result(question, &details)
         }
         Err(error) => failure(question, &error),
     }
@@ -71,8 +76,10 @@ fn page<W: Writer>(
 
 /// The records of a page so far, one after another.
 struct Records<'a, W> {
-    question: &'a Question,
+    paging: &'a Paging,
     bytes: BytesMut,
+    /// Where the first record begins.
+    begin: usize,
     count: u64,
     room: usize,
     too_large: Option<(u64, usize)>,
@@ -80,22 +87,25 @@ struct Records<'a, W> {
 }
 
 impl<'a, W: Writer> Records<'a, W> {
-    fn new(question: &'a Question, size: usize) -> Self {
+    fn new(question: &'a Question, paging: &'a Paging, size: usize) -> Self {
+        let cursor = paging.walk.as_ref().map_or(0, Walk::cursor_bytes);
+        let begin = BEFORE + cursor;
         // An eighth more, since one page is seldom exactly as long as another.
         let mut bytes = BytesMut::with_capacity(FIRST_PAGE.max(size + size / 8));
-        bytes.resize(BEFORE, 0);
+        bytes.resize(begin, 0);
         Self {
-            question,
+            paging,
             bytes,
+            begin,
             count: 0,
-            room: question.max_message.saturating_sub(ENVELOPE) + BEFORE,
+            room: question.max_message.saturating_sub(ENVELOPE + cursor) + begin,
             too_large: None,
             shape: Shape::new(question),
         }
     }
 
     fn add(&mut self, event: &EventRef<'_>) -> ControlFlow<()> {
-        if self.count >= self.question.page {
+        if self.count >= self.paging.page {
             return ControlFlow::Break(());
         }
         let before = self.bytes.len();
@@ -112,7 +122,31 @@ impl<'a, W: Writer> Records<'a, W> {
         ControlFlow::Continue(())
     }
 
-    fn result(self, question: &Question, complete: bool) -> Bytes {
+    /// Says where the page was cut short, and how a walk goes on.
+    fn details(&self, store: &dyn EventStore, end: &PageEnd) -> Dict {
+        let Paging { page, capped, walk } = self.paging;
+        let as_asked = walk.is_some() && self.count == *page && !capped;
+        let complete = match end.end {
+            End::Exhausted | End::Limit => true,
+            End::Stopped => as_asked,
+            End::Budget => false,
+        };
+        let mut details = Dict::new();
+        if !complete {
+            details.insert("_complete", false);
+        }
+        if let (Some(walk), Some(resume)) = (walk, end.resume) {
+            let cursor = Cursor {
+                incarnation: store.opened().incarnation,
+                walk: walk.clone(),
+                resume,
+            };
+            details.insert("_cursor", ByteString::from(cursor.encode()));
+        }
+        details
+    }
+
+    fn result(self, question: &Question, details: &Dict) -> Bytes {
         let mut lists = BytesMut::with_capacity(BEFORE);
         W::begin_list(&mut lists, 1);
         W::separate(&mut lists, true);
@@ -121,17 +155,13 @@ impl<'a, W: Writer> Records<'a, W> {
             usize::try_from(self.count).unwrap_or(usize::MAX),
         );
         let mut bytes = self.bytes;
-        let begin = BEFORE.saturating_sub(lists.len());
-        if let Some(place) = bytes.get_mut(begin..BEFORE) {
+        let begin = self.begin.saturating_sub(lists.len());
+        if let Some(place) = bytes.get_mut(begin..self.begin) {
             place.copy_from_slice(&lists);
         }
         W::end_list(&mut bytes);
         W::end_list(&mut bytes);
-        let mut details = Dict::new();
-        if !complete {
-            details.insert("_complete", false);
-        }
-        codec::frame_result(question.wire, question.request, &details, bytes, begin).unwrap_or_else(
+        codec::frame_result(question.wire, question.request, details, bytes, begin).unwrap_or_else(
             || {
                 let text = "the page does not fit a message".to_owned();
                 error(
@@ -156,7 +186,8 @@ impl<'a, W: Writer> Records<'a, W> {
     }
 }
 
-fn failure(question: &Question, failure: &QueryError) -> Bytes {
+/// The ERROR instead of an answer.
+pub(super) fn failure(question: &Question, failure: &QueryError) -> Bytes {
     match failure {
         QueryError::NoSuchPublication { oldest, newest } => {
             let (request_type, request) = (MessageType::Call, question.request);
@@ -189,15 +220,10 @@ pub(crate) fn no_such_publication(
     oldest: Option<Position>,
     newest: Option<Position>,
 ) -> Error {
-    let position = |position: Option<Position>| match position {
-        None => Value::Null,
-        Some(position) => Value::Map(Dict::from([
-            ("publication", Value::from(position.publication.get())),
-            ("sequence", Value::from(position.sequence.get())),
-            ("timestamp", Value::from(rfc3339(position.time.nanos()))),
-        ])),
-    };
-    let kwargs = Dict::from([("oldest", position(oldest)), ("newest", position(newest))]);
+    let kwargs = Dict::from([
+        ("oldest", info::position(oldest)),
+        ("newest", info::position(newest)),
+    ]);
     let text = "this history does not have the event to start from; see `oldest` and `newest`";
     Error {
         request_type,

@@ -1,4 +1,5 @@
-//! A question: what one `get_events` asked for, with all that its answer needs to find its way.
+//! A question: what one `get_events` or `history_info` asked for, with all that its answer needs
+//! to find its way.
 
 use std::sync::Arc;
 
@@ -6,7 +7,9 @@ use actix::prelude::*;
 use rewamp_history::Query;
 use rewamp_wamp::framing::Wire;
 use rewamp_wamp::id::{RequestId, SessionId, SubscriptionId};
+use rewamp_wamp::value::Dict;
 
+use super::Walk;
 use crate::session::outbox::{Outbox, Ticket};
 
 /// See the head of this file. A message to the History actor.
@@ -29,9 +32,29 @@ pub struct Question {
     pub realm: Arc<str>,
     /// Which events.
     pub query: Query,
+    /// What of it is wanted.
+    pub about: About,
+    /// While the question waits, one batch less of its session is read.
+    pub ticket: Ticket,
+}
+
+/// What a question is about.
+#[derive(Debug)]
+pub enum About {
+    /// The events themselves.
+    Events(Paging),
+    /// What there is; the bounds in force, by the names of their configuration keys.
+    Info(Dict),
+}
+
+/// How much of a history is shown at once.
+#[derive(Debug)]
+pub struct Paging {
     /// Events that the answer may have; [`Query::limit`] is at most one more, which tells
     /// whether there would have been others.
     pub page: u64,
-    /// While the question waits, one batch less of its session is read.
-    pub ticket: Ticket,
+    /// Whether that is less than was asked for.
+    pub capped: bool,
+    /// For the cursor with which the answer ends, where one is wanted.
+    pub walk: Option<Walk>,
 }

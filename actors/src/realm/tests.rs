@@ -7,6 +7,7 @@ mod broker; // publish and subscribe
 mod dealer; // calls
 mod history; // get_events
 mod state; // the newest of every topic
+mod walk; // by cursor, and history_info
 mod store; // one that stalls or fails
 mod held; // publishers that wait for it
 mod replay; // sessions that get events from it
@@ -110,6 +111,7 @@ impl Setup {
             maxbuffer: 1_000,
             maxbuffer_bytes: 12_000,
             durable: true,
+            maxsize: 64 << 20,
             largest: 1 << 20,
         };
         (settings, rewamp_history::open(config).unwrap())

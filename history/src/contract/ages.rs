@@ -42,6 +42,8 @@ pub(crate) fn what_is_older_than_max_age_is_gone(open: Open<'_>) {
     desk.store.at(desk.time);
     assert_eq!(desk.ask(&all), [18, 19, 20]);
     assert_eq!(desk.ask(&desk.all("", Prefix)).len(), 20, "another filter");
+    let info = desk.store.info(&all.scope, &all.viewer, &[]).unwrap();
+    assert_eq!(info.events, 3);
     let span = desk.store.span(&all.scope, &all.viewer, &[]).unwrap();
     assert_eq!(span.oldest.unwrap().sequence, desk.sequence(18));
     let mut from = all.clone();

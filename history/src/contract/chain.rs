@@ -9,6 +9,7 @@ use rewamp_wamp::uri::matches;
 
 use super::Open;
 use super::desk::{Desk, anybody, filter, limited};
+use crate::error::Position;
 use crate::event::{Event, Sequence};
 use crate::query::{End, PageEnd, Query};
 use crate::receivers::Receivers;
@@ -158,6 +159,25 @@ pub(crate) fn an_event_that_is_not_taken_is_not_the_last(open: Open<'_>) {
                 assert_eq!(end.last, before(all, end.next.unwrap()));
             }
         }
+    });
+}
+
+pub(crate) fn a_history_knows_how_much_there_is(open: Open<'_>) {
+    chains(open, |chain, query, all| {
+        let Query { scope, viewer, .. } = query;
+        let info = chain.desk.store.info(scope, viewer, &chain.pending());
+        let info = info.unwrap();
+        assert_eq!(info.events, all.len() as u64, "{scope:?}");
+        // Some 30 bytes of arguments and as many around them, at least.
+        let each = info.bytes / info.events.max(1);
+        assert!(all.is_empty() || (40..2_000).contains(&each), "{info:?}");
+        let (shown, _) = chain.read(query);
+        let position = |position: Option<Position>| position.map(|position| position.sequence);
+        let ends = [shown.first(), shown.last()].map(|shown| shown.map(|(sequence, _)| *sequence));
+        assert_eq!(
+            [position(info.span.oldest), position(info.span.newest)],
+            ends
+        );
     });
 }
 

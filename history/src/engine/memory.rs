@@ -17,11 +17,11 @@ use self::shelf::Shelf;
 use crate::error::{AppendError, OpenError, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, FilterId, FilterTable, StoredTopic};
-use crate::page::{self, Committed, Newest, Reach, Target, Visit};
+use crate::page::{self, Amount, Committed, Newest, Reach, Target, Visit};
 use crate::query::{PageEnd, Query, Scope, Viewer};
 use crate::retention;
 use crate::store::{
-    Appended, EventStore, Incarnation, Lost, Opened, RESERVATION, Span, StoreConfig, Usage,
+    Appended, EventStore, Incarnation, Info, Lost, Opened, RESERVATION, Span, StoreConfig, Usage,
 };
 use crate::subscription::{PatternTable, StoreKey};
 
@@ -203,6 +203,15 @@ impl EventStore for Memory {
         page::span(&self.committed(), scope, viewer, pending)
     }
 
+    fn info(
+        &self,
+        scope: &Scope,
+        viewer: &Viewer,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<Info, StoreError> {
+        page::info(&self.committed(), scope, viewer, pending)
+    }
+
     fn previous(
         &self,
         scope: &Scope,
@@ -298,6 +307,29 @@ impl Committed for Moment<'_> {
 
     fn locate(&self, publication: PublicationId) -> Result<Option<Sequence>, StoreError> {
         Ok(self.store.shelf.read().locate(publication))
+    }
+
+    fn count(
+        &self,
+        filter: FilterId,
+        target: Target<'_>,
+        reach: &Reach,
+    ) -> Result<Amount, StoreError> {
+        let mut events = 0;
+        let count = |target: Target<'_>| self.store.shelf.read().count(filter, target, reach);
+        match target {
+            Target::Pattern(..) => self.each_topic(target, |topic| {
+                events += count(Target::Topic(topic));
+            }),
+            _ => events = count(target),
+        }
+        let shelf = self.store.shelf.read();
+        let share = u128::from(shelf.bytes()) * u128::from(events);
+        let bytes = share / u128::from(shelf.events().max(1));
+        Ok(Amount {
+            events,
+            bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+        })
     }
 
     fn walk(

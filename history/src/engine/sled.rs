@@ -27,6 +27,7 @@ mod writer; //   append
 mod keeper; //   the thread that prepares and seals
 mod retain; //   and drops what nobody keeps
 mod newest; //   the newest of every topic, in a segment
+mod count; //    how many there are
 mod moment; //   read
 mod recover; //  open
 mod revive; //   one segment from what is left of its files
@@ -65,7 +66,7 @@ use crate::filter::{ConfiguredFilter, Filter, FilterId, FilterTable, StoredTopic
 use crate::page;
 use crate::query::{PageEnd, Query, Scope, Viewer};
 use crate::store::{
-    Appended, EventStore, Full, Lost, MIN_SLED_MAXSIZE, Opened, Span, StoreConfig, Usage,
+    Appended, EventStore, Full, Info, Lost, MIN_SLED_MAXSIZE, Opened, Span, StoreConfig, Usage,
 };
 
 /// The sled engine.
@@ -440,6 +441,15 @@ impl EventStore for Sled {
         pending: &[&[Arc<Event>]],
     ) -> Result<Span, StoreError> {
         page::span(&Moment::now(&self.shared), scope, viewer, pending)
+    }
+
+    fn info(
+        &self,
+        scope: &Scope,
+        viewer: &Viewer,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<Info, StoreError> {
+        page::info(&Moment::now(&self.shared), scope, viewer, pending)
     }
 
     fn previous(

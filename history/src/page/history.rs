@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rewamp_wamp::id::PublicationId;
 use rewamp_wamp::uri::MatchPolicy;
 
-use super::{Committed, Newest, Reach, Target, Visit};
+use super::{Amount, Committed, Newest, Reach, Target, Visit};
 use crate::error::{Position, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::query::{Bounds, Query, Resume, Scope, Viewer};
@@ -184,6 +184,32 @@ impl<'a, C: Committed> History<'a, C> {
             oldest: self.end(false)?,
             newest: self.end(true)?,
         })
+    }
+
+    /// How many events there are, whoever may see them.
+    pub(super) fn count(&self) -> Result<Amount, StoreError> {
+        let mut range = Reach {
+            start: self.oldest,
+            ..Reach::ALL
+        };
+        let pending = self
+            .uncommitted()
+            .filter(|event| self.is_asked_for(event, self.target, &range));
+        let mut all = pending.fold(Amount::default(), |mut all, event| {
+            all += Amount {
+                events: 1,
+                bytes: event.footprint(),
+            };
+            all
+        });
+        range.begin_at(self.floor.next());
+        range.end_at(self.newest);
+        if !range.is_empty() {
+            all += self
+                .committed
+                .count(self.scope.filter, self.target, &range)?;
+        }
+        Ok(all)
     }
 
     /// The newest event before that sequence, whoever may see it.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytestring::ByteString;
 use parking_lot::{Condvar, Mutex};
 use rewamp_history::{
-    AppendError, Appended, ConfiguredFilter, Event, EventRef, EventStore, FilterId, Lost, Opened,
-    PageEnd, Query, QueryError, Scope, Sequence, Span, StoreError, StoredTopic, Timestamp, Usage,
-    Viewer,
+    AppendError, Appended, ConfiguredFilter, Event, EventRef, EventStore, FilterId, Info, Lost,
+    Opened, PageEnd, Query, QueryError, Scope, Sequence, Span, StoreError, StoredTopic, Timestamp,
+    Usage, Viewer,
 };
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::MatchPolicy;
@@ -114,6 +114,15 @@ impl EventStore for SwitchedStore {
         pending: &[&[Arc<Event>]],
     ) -> Result<Span, StoreError> {
         self.inner.span(scope, viewer, pending)
+    }
+
+    fn info(
+        &self,
+        scope: &Scope,
+        viewer: &Viewer,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<Info, StoreError> {
+        self.inner.info(scope, viewer, pending)
     }
 
     fn previous(

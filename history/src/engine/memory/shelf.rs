@@ -296,6 +296,18 @@ impl Shelf {
         }
     }
 
+    /// How many of the filter's events on target lie within `reach`; of a topic or all.
+    pub(super) fn count(&self, filter: FilterId, target: Target<'_>, reach: &Reach) -> u64 {
+        let events = match target {
+            Target::Topic(name) => self.topics.get(name).map(|topic| &topic.events),
+            _ => self.filters.get(&filter).map(|kind| &kind.events),
+        };
+        events.map_or(0, |events| {
+            let run = Run::within(events, reach, false);
+            run.until.saturating_sub(run.from) as u64
+        })
+    }
+
     /// The first `size` topics on target behind `after`, by name.
     pub(super) fn names(
         &self,

@@ -14,7 +14,7 @@ use super::shared::Shared;
 use crate::error::StoreError;
 use crate::event::{EventRef, Sequence, Timestamp};
 use crate::filter::FilterId;
-use crate::page::{Committed, Newest, Reach, Target, Visit};
+use crate::page::{Amount, Committed, Newest, Reach, Target, Visit};
 use crate::query::Scope;
 
 /// Committed events as of one moment.
@@ -208,6 +208,23 @@ impl Committed for Moment<'_> {
             }
         }
         Ok(None)
+    }
+
+    fn count(
+        &self,
+        filter: FilterId,
+        target: Target<'_>,
+        reach: &Reach,
+    ) -> Result<Amount, StoreError> {
+        let mut all = Amount::default();
+        for segment in self.within(reach) {
+            let counted = match segment.count(filter, target, reach) {
+                Err(Fault::Damaged) => rescan(self.shared, segment)?.count(filter, target, reach),
+                other => other,
+            };
+            all += counted.map_err(|fault| store_error("cannot read", &segment.path, fault))?;
+        }
+        Ok(all)
     }
 
     fn walk(

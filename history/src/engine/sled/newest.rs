@@ -62,7 +62,7 @@ impl Segment {
     }
 
     /// The ordinals within `reach`, to the event: the ends lie in blocks that have to be read.
-    fn exact_ordinals(&self, reach: &Reach) -> Result<(u32, u32), Fault> {
+    pub(super) fn exact_ordinals(&self, reach: &Reach) -> Result<(u32, u32), Fault> {
         let (mut from, mut until) = self.look_up(|index| index.ordinals(reach));
         let mut buffer = Buffer::default();
         while from < until && self.is_outside(from, reach, &mut buffer)? {
@@ -72,6 +72,25 @@ impl Segment {
             until -= 1;
         }
         Ok((from, until))
+    }
+
+    /// The part of a list with ordinals from `ordinals.0` to below `ordinals.1`.
+    pub(super) fn within(
+        &self,
+        list: List,
+        ordinals: (u32, u32),
+        pages: &mut PageCache,
+    ) -> Result<Run, Fault> {
+        let mut run = Run::from(list);
+        self.look_up(|index| {
+            if ordinals.0 > 0 {
+                run.from = index.below(&list, ordinals.0, pages)?;
+            }
+            if ordinals.1 < index.events() {
+                run.until = index.below(&list, ordinals.1, pages)?;
+            }
+            Ok(run)
+        })
     }
 
     fn is_outside(&self, ordinal: u32, reach: &Reach, buffer: &mut Buffer) -> Result<bool, Fault> {
@@ -220,19 +239,7 @@ impl Choice<'_> {
 
     /// The part of a list that is chosen from.
     fn within(&mut self, list: List) -> Result<Run, Fault> {
-        let mut run = Run::from(list);
-        let (from, until) = self.ordinals;
-        let pages = &mut self.pages;
-        self.segment.look_up(|index| {
-            if from > 0 {
-                run.from = index.below(&list, from, pages)?;
-            }
-            if until < index.events() {
-                run.until = index.below(&list, until, pages)?;
-            }
-            Ok::<_, Fault>(())
-        })?;
-        Ok(run)
+        self.segment.within(list, self.ordinals, &mut self.pages)
     }
 
     fn find_restricted(&mut self) -> Result<(), Fault> {

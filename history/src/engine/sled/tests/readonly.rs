@@ -177,6 +177,15 @@ impl EventStore for ReadElsewhere {
         self.reads().span(scope, viewer, pending)
     }
 
+    fn info(
+        &self,
+        scope: &Scope,
+        viewer: &Viewer,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<Info, StoreError> {
+        self.reads().info(scope, viewer, pending)
+    }
+
     fn previous(
         &self,
         scope: &Scope,
