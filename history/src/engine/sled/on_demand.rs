@@ -24,7 +24,7 @@ use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, FilterId, FilterTable, StoredTopic};
 use crate::open_stores::{OpenStores, Rests};
 use crate::query::{PageEnd, Query, Scope, Viewer};
-use crate::store::{Appended, Engine, EventStore, Lost, Opened, Span, StoreConfig, Usage};
+use crate::store::{Appended, Engine, EventStore, Info, Lost, Opened, Span, StoreConfig, Usage};
 use crate::subscription::PatternTable;
 
 /// How long a store that could not be opened is left alone, and everybody told why.
@@ -433,6 +433,15 @@ impl EventStore for OnDemand {
         pending: &[&[Arc<Event>]],
     ) -> Result<Span, StoreError> {
         self.using(false)?.span(scope, viewer, pending)
+    }
+
+    fn info(
+        &self,
+        scope: &Scope,
+        viewer: &Viewer,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<Info, StoreError> {
+        self.using(false)?.info(scope, viewer, pending)
     }
 
     fn previous(
