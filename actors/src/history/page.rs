@@ -88,7 +88,7 @@ struct Records<'a, W> {
 
 impl<'a, W: Writer> Records<'a, W> {
     fn new(question: &'a Question, paging: &'a Paging, size: usize) -> Self {
-        let cursor = paging.walk.as_ref().map_or(0, Walk::cursor_bytes);
+        let cursor = paging.walk.as_deref().map_or(0, Walk::cursor_bytes);
         let begin = BEFORE + cursor;
         // An eighth more, since one page is seldom exactly as long as another.
         let mut bytes = BytesMut::with_capacity(FIRST_PAGE.max(size + size / 8));
@@ -138,7 +138,7 @@ impl<'a, W: Writer> Records<'a, W> {
         if let (Some(walk), Some(resume)) = (walk, end.resume) {
             let cursor = Cursor {
                 incarnation: store.opened().incarnation,
-                walk: walk.clone(),
+                walk: Walk::clone(walk),
                 resume,
             };
             details.insert("_cursor", ByteString::from(cursor.encode()));

@@ -56,5 +56,5 @@ pub struct Paging {
     /// Whether that is less than was asked for.
     pub capped: bool,
     /// For the cursor with which the answer ends, where one is wanted.
-    pub walk: Option<Walk>,
+    pub walk: Option<Box<Walk>>,
 }

@@ -43,7 +43,8 @@ pub(super) fn question(
     let (walk, resume, limit) = match walking {
         Walking::GoesOn(cursor) => {
             let limit = keywords.go_on(args, known.id, &cursor.walk)?;
-            (cursor.walk, Some(cursor.resume), limit)
+            let Cursor { walk, resume, .. } = *cursor;
+            (walk, Some(resume), limit)
         }
         Walking::Begins | Walking::Not => {
             let walk = keywords.walk(known.id, by_spec);
@@ -65,7 +66,7 @@ pub(super) fn question(
     let paging = Paging {
         page,
         capped,
-        walk: walks.then_some(walk),
+        walk: walks.then(|| Box::new(walk)),
     };
     Ok(ask(realm, member, &known, query, About::Events(paging)))
 }
@@ -160,7 +161,7 @@ fn ask(realm: &Realm, member: &Member, known: &Known, query: Query, about: About
 enum Walking {
     Not,
     Begins,
-    GoesOn(Cursor),
+    GoesOn(Box<Cursor>),
 }
 
 fn walking(args: &mut Arguments, incarnation: Incarnation) -> Result<Walking, Failure> {
@@ -188,7 +189,7 @@ fn walking(args: &mut Arguments, incarnation: Incarnation) -> Result<Walking, Fa
             ]),
         });
     }
-    Ok(Walking::GoesOn(cursor))
+    Ok(Walking::GoesOn(Box::new(cursor)))
 }
 
 /// Which history that is, if there is one and the caller may see it.

@@ -126,6 +126,23 @@ async fn a_walk_shows_all_pages_and_then_has_no_cursor() {
 }
 
 #[actix::test]
+async fn a_cursor_has_room_for_a_long_topic() {
+    let fixture = storing();
+    for serializer in Serializer::ALL {
+        let mut client = fixture.join_with(serializer).await;
+        let topic = format!("com.{}", "x".repeat(2_000));
+        for number in 0..2 {
+            let args = format!(r#"["{number}"]"#);
+            client.publish(&topic, "", &args).await;
+        }
+        let id = client.subscribe("com.", "prefix").await.get();
+        let first = format!(r#"[{id}],{{"_cursor":true,"limit":1,"topic":"{topic}"}}"#);
+        let pages = walk(&mut client, id, &first).await;
+        assert_eq!(pages.concat()[..2], ["0", "1"], "{serializer:?}");
+    }
+}
+
+#[actix::test]
 async fn a_number_by_position_is_the_length_of_the_page() {
     let fixture = storing();
     let mut client = fixture.join().await;
