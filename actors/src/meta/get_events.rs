@@ -113,6 +113,11 @@ pub(super) fn info(
     if let Some(history) = &realm.history {
         limits.insert("maxsize", history.maxsize());
     }
+    let full = match store.room() {
+        u64::MAX => "drop-oldest",
+        _ => "refuse",
+    };
+    limits.insert("full", full);
     let query = Query::all(scope, viewer(member));
     Ok(ask(realm, member, &known, query, About::Info(limits)))
 }

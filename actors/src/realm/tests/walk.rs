@@ -130,7 +130,7 @@ async fn a_cursor_has_room_for_a_long_topic() {
     let fixture = storing();
     for serializer in Serializer::ALL {
         let mut client = fixture.join_with(serializer).await;
-        let topic = format!("com.{}", "x".repeat(2_000));
+        let topic = format!("com.{}", "x".repeat(1_000));
         for number in 0..2 {
             let args = format!(r#"["{number}"]"#);
             client.publish(&topic, "", &args).await;
@@ -324,6 +324,7 @@ async fn history_info_says_what_there_is() {
     assert_eq!(limits.unsigned("limit").unwrap(), Some(15));
     assert_eq!(limits.unsigned("max-age").unwrap(), Some(3_600));
     assert_eq!(limits.unsigned("maxsize").unwrap(), Some(64 << 20));
+    assert_eq!(limits.get("full"), Some(&Value::from("drop-oldest")));
     // Its ends are those that the caller can see.
     let all = format!("[{id},null]");
     let events = client.call(GET_EVENTS, &all).await.unwrap();
