@@ -474,26 +474,7 @@ impl EventStore for Sled {
     }
 
     fn usage(&self) -> Usage {
-        let segments = self.shared.segments();
-        let kept = |filter: &ConfiguredFilter| {
-            let counts = segments
-                .iter()
-                .map(|segment| u64::from(segment.filter(filter.id).0));
-            let count: u64 = counts.sum();
-            (
-                filter.id,
-                filter.filter.limit.map_or(count, |limit| count.min(limit)),
-            )
-        };
-        Usage {
-            events: segments
-                .iter()
-                .map(|segment| u64::from(segment.events()))
-                .sum(),
-            bytes: self.shared.used(&self.shared.keeping.lock()),
-            segments: segments.len() as u64,
-            filters: self.filters().iter().map(kept).collect(),
-        }
+        count::usage(&self.shared)
     }
 
     fn lost(&self) -> Vec<Lost> {

@@ -13,7 +13,7 @@ use rewamp_wamp::message::Subscribe;
 use rewamp_wamp::value::Value;
 
 use super::super::reader::Pending;
-use crate::meta::get_events as bound;
+use crate::meta::keywords as bound;
 use crate::session::outbox::Ticket;
 
 /// Events that are looked at for the start of a replay before others get their turn.

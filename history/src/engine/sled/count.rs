@@ -1,10 +1,12 @@
-//! How many events of a history lie in a segment: by its index alone, whoever may see them.
+//! How many events there are: by the indexes of segments alone, whoever may see them.
 
 use super::index::List;
 use super::pages::PageCache;
 use super::segment::{Fault, Segment};
-use crate::filter::FilterId;
+use super::shared::Shared;
+use crate::filter::{ConfiguredFilter, FilterId};
 use crate::page::{Amount, Reach, Target};
+use crate::store::Usage;
 
 impl Segment {
     /// The filter's events on target within `reach`, and their share of the segment's bytes.
@@ -29,5 +31,29 @@ impl Segment {
         let bytes = u128::from(self.sealed_bytes()) * u128::from(events) / u128::from(all);
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         Ok(Amount { events, bytes })
+    }
+}
+
+/// What a store holds.
+pub(super) fn usage(shared: &Shared) -> Usage {
+    let segments = shared.segments();
+    let kept = |filter: &ConfiguredFilter| {
+        let counts = segments
+            .iter()
+            .map(|segment| u64::from(segment.filter(filter.id).0));
+        let count: u64 = counts.sum();
+        (
+            filter.id,
+            filter.filter.limit.map_or(count, |limit| count.min(limit)),
+        )
+    };
+    Usage {
+        events: segments
+            .iter()
+            .map(|segment| u64::from(segment.events()))
+            .sum(),
+        bytes: shared.used(&shared.keeping.lock()),
+        segments: segments.len() as u64,
+        filters: shared.filters.configured().iter().map(kept).collect(),
     }
 }
