@@ -134,3 +134,39 @@ fn a_full_store_refuses_and_goes_on_by_itself() {
     let said = node.log().matches("event store is full").count();
     assert_eq!(said, 1, "{}", node.log());
 }
+
+#[test]
+fn a_busy_topic_evicts_only_its_own_events() {
+    let filter = json!([{"uri": "com.state.", "match": "prefix", "limit-per-topic": 2}]);
+    for store in [
+        sled(filter.clone()),
+        json!({"type": "memory", "limit": 1, "event-history": filter}),
+    ] {
+        let mut node = start(store.clone());
+        let mut client = join(&node);
+        let subscription = look_up(&mut client, "com.state.", "prefix");
+        publish(&mut client, "com.state.quiet", 0..1);
+        publish(&mut client, "com.state.busy", 1..300);
+        publish(&mut client, "com.state.other", 300..303);
+        let expected = [0, 298, 299, 301, 302];
+        assert_eq!(events(&mut client, subscription), expected);
+        let busy = look_up(&mut client, "com.state.busy", "exact");
+        assert_eq!(events(&mut client, busy), [298, 299]);
+        if store["type"] == "memory" {
+            continue;
+        }
+        drop(client);
+        node.kill();
+        let raised = json!([{"uri": "com.state.", "match": "prefix", "limit-per-topic": 100}]);
+        node.configure(|ports| config(ports, &sled(raised.clone())));
+        node.restart();
+        let mut client = join(&node);
+        assert_eq!(
+            events(&mut client, subscription),
+            expected,
+            "nothing is revived"
+        );
+        publish(&mut client, "com.state.busy", 400..401);
+        assert_eq!(events(&mut client, busy), [298, 299, 400]);
+    }
+}

@@ -7,6 +7,7 @@ mod model; //   random questions against a naive answer
 mod limits; //  retention by count, floors
 mod chain; //   what comes before an event
 mod ages; //    retention by age
+mod topics; //  retention by topic
 mod newest; //  the newest of every topic
 mod lives; //   what must be the same after a restart
 
@@ -42,6 +43,9 @@ pub(crate) fn run(open: Open<'_>) {
     chain::a_page_tells_what_the_next_one_comes_after(open);
     chain::an_event_that_is_not_taken_is_not_the_last(open);
     chain::the_event_before_any_sequence_is_found(open);
+    topics::a_busy_topic_evicts_only_its_own_events(open);
+    topics::a_limit_counts_what_the_topics_leave(open);
+    topics::topics_have_the_naive_answer(open);
     ages::what_is_older_than_max_age_is_gone(open);
     ages::what_is_pending_grows_old_too(open);
     chain::a_history_knows_how_much_there_is(open);
@@ -59,6 +63,7 @@ pub(crate) fn outlives(reopen: Reopen<'_>) {
     lives::sequences_are_never_given_out_twice(reopen);
     lives::subscriptions_keep_their_ids(reopen);
     lives::a_raised_limit_does_not_revive_what_was_dropped(reopen);
+    topics::a_raised_limit_of_topics_does_not_revive_what_was_dropped(reopen);
     ages::a_raised_max_age_does_not_revive_what_was_dropped(reopen);
     lives::a_filter_that_returns_has_its_old_events_and_none_from_between(reopen);
     lives::a_filter_that_returns_has_none_of_what_others_kept_of_its_topics(reopen);

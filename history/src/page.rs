@@ -3,6 +3,7 @@
 //! over what is committed. Engines implement [`Committed`] and call [`read`].
 
 mod history; // committed and pending events as one
+mod topics; //  those of which so many events are kept
 mod newest; //  the newest of every topic
 
 use std::ops::{AddAssign, ControlFlow};
@@ -130,6 +131,18 @@ pub(crate) trait Committed {
     /// The newest event of the filter that has been dropped, or would be if `more` events came:
     /// those up to it are not in the filter's history.
     fn floor(&self, filter: FilterId, more: u64) -> Result<Sequence, StoreError>;
+
+    /// How many events of each topic the filter keeps; `u64::MAX` where an earlier such limit
+    /// still shows. With it, [`floor`](Self::floor) leaves the filter's limit aside.
+    fn limit_per_topic(&self, filter: FilterId) -> Option<u64>;
+
+    /// From where on the filter keeps the events of a topic, if `newer` more of it are to come.
+    fn topic_floor(
+        &self,
+        filter: FilterId,
+        topic: &str,
+        newer: u64,
+    ) -> Result<Sequence, StoreError>;
 
     /// Events before this time are too old for the filter's history.
     fn oldest(&self, filter: FilterId) -> Timestamp;

@@ -227,6 +227,7 @@ fn filter(filter: written::Filter) -> Filter {
         uri: filter.uri,
         match_policy: MatchPolicy::from_name(&filter.r#match).unwrap_or_default(),
         limit: filter.limit,
+        limit_per_topic: filter.limit_per_topic,
         max_age: filter.max_age.as_ref().and_then(super::age::read),
     }
 }

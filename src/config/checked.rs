@@ -221,6 +221,8 @@ pub struct Filter {
     pub match_policy: MatchPolicy,
     /// Events that it keeps, from 1; none: the store's `limit`.
     pub limit: Option<u64>,
+    /// Events that it keeps of each topic, from 1; none: any number.
+    pub limit_per_topic: Option<u64>,
     /// How long it keeps them, from 1 s; none: as the other bounds allow.
     pub max_age: Option<Duration>,
 }

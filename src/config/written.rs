@@ -110,6 +110,7 @@ pub(super) struct Filter {
     pub uri: String,
     pub r#match: String,
     pub limit: Option<u64>,
+    pub limit_per_topic: Option<u64>,
     pub max_age: Option<serde_json::Value>,
 }
 

@@ -201,6 +201,7 @@ async fn open(
 fn filter(filter: &checked::Filter) -> Filter {
     Filter {
         limit: filter.limit,
+        limit_per_topic: filter.limit_per_topic,
         max_age: filter.max_age,
         ..Filter::new(filter.uri.as_str(), filter.match_policy)
     }
@@ -251,10 +252,14 @@ fn report(realm: &str, store: &Store, opened: &dyn EventStore, metrics: &Metrics
 }
 
 fn describe(filter: &checked::Filter, store: &Store) -> String {
-    let mut limit = match filter.limit.or(store.limit) {
+    let default = store.limit.filter(|_| filter.limit_per_topic.is_none());
+    let mut limit = match filter.limit.or(default) {
         Some(limit) => format!(", the newest {limit}"),
         None => String::new(),
     };
+    if let Some(each) = filter.limit_per_topic {
+        let _ = write!(limit, ", the newest {each} of every topic");
+    }
     if let Some(age) = filter.max_age {
         let _ = write!(limit, ", of the last {} s", age.as_secs());
     }

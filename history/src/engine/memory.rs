@@ -66,7 +66,7 @@ impl Memory {
         let limits = filters
             .configured()
             .iter()
-            .map(|filter| (filter.id, filter.filter.limit));
+            .map(|filter| (filter.id, &filter.filter));
         Ok(Self {
             opened: Opened {
                 incarnation,
@@ -295,6 +295,19 @@ impl Committed for Moment<'_> {
 
     fn floor(&self, filter: FilterId, more: u64) -> Result<Sequence, StoreError> {
         Ok(self.store.shelf.read().floor(filter, more))
+    }
+
+    fn limit_per_topic(&self, filter: FilterId) -> Option<u64> {
+        self.store.shelf.read().limit_per_topic(filter)
+    }
+
+    fn topic_floor(
+        &self,
+        filter: FilterId,
+        topic: &str,
+        newer: u64,
+    ) -> Result<Sequence, StoreError> {
+        Ok(self.store.shelf.read().topic_floor(filter, topic, newer))
     }
 
     fn oldest(&self, filter: FilterId) -> Timestamp {

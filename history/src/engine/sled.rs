@@ -22,6 +22,7 @@ mod sealed; //   the file that does not
 mod seal; //     from the one to the other
 mod scan; //     blocks found without either's help
 mod floors; //   how far the bounds of a filter reach
+mod per_topic; // from where on a topic is kept
 mod shared; //   what the following share
 mod writer; //   append
 mod keeper; //   the thread that prepares and seals

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rewamp_wamp::id::PublicationId;
 use rewamp_wamp::uri::MatchPolicy;
 
+use super::topics::Topics;
 use super::{Amount, Committed, Newest, Reach, Target, Visit};
 use crate::error::{Position, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
@@ -16,6 +17,9 @@ use crate::store::Span;
 /// Events looked at to find the end of a history that its viewer can see. An end that lies
 /// deeper is not named: the answer to a mistake may not cost more than ten pages.
 const SPAN_BUDGET: u64 = 100_000;
+
+/// What an event takes on disk besides what came with it, about, in bytes.
+const RECORD: u64 = 64;
 
 /// One history before one viewer: committed events, then pending ones.
 pub(super) struct History<'a, C> {
@@ -29,6 +33,8 @@ pub(super) struct History<'a, C> {
     floor: Sequence,
     /// What was accepted before is too old.
     oldest: Timestamp,
+    /// Where topics begin, if the filter keeps so many events of each.
+    topics: Option<Topics>,
 }
 
 impl<'a, C: Committed> History<'a, C> {
@@ -53,7 +59,13 @@ impl<'a, C: Committed> History<'a, C> {
             newest,
             floor: Sequence::ZERO,
             oldest: committed.oldest(scope.filter),
+            topics: None,
         };
+        if let Some(each) = committed.limit_per_topic(scope.filter) {
+            let pending = history.uncommitted().rev();
+            let pending = pending.filter(|event| event.topic.filters().contains(&scope.filter));
+            history.topics = Some(Topics::new(each, pending));
+        }
         history.floor = history.find_floor()?;
         Ok(history)
     }
@@ -65,6 +77,9 @@ impl<'a, C: Committed> History<'a, C> {
         let Some(limit) = self.committed.limit(filter) else {
             return self.committed.floor(filter, 0);
         };
+        if self.topics.is_some() {
+            return self.count_to_floor(limit, self.committed.floor(filter, 0)?);
+        }
         let kept = |event: &&Arc<Event>| event.topic.filters().contains(&filter);
         let more = self.uncommitted().filter(kept).count() as u64;
         match more.checked_sub(limit) {
@@ -74,6 +89,31 @@ impl<'a, C: Committed> History<'a, C> {
             }
             _ => self.committed.floor(filter, more),
         }
+    }
+
+    /// The floor where the limit counts what is left by that of the topics.
+    fn count_to_floor(&self, limit: u64, dropped: Sequence) -> Result<Sequence, StoreError> {
+        let (mut left, mut floor) = (limit, dropped);
+        self.walk_all(Target::Filter, &Reach::ALL, true, &mut |event| {
+            if left == 0 {
+                floor = floor.max(event.sequence);
+                return ControlFlow::Break(());
+            }
+            left -= 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(floor)
+    }
+
+    /// Whether an event did not give way to newer ones of its topic.
+    fn is_kept(&self, topic: &str, sequence: Sequence) -> Result<bool, StoreError> {
+        let Some(topics) = &self.topics else {
+            return Ok(true);
+        };
+        let floor = topics.floor(topic, |newer| {
+            self.committed.topic_floor(self.scope.filter, topic, newer)
+        })?;
+        Ok(sequence >= floor)
     }
 
     fn uncommitted(&self) -> impl DoubleEndedIterator<Item = &'a Arc<Event>> {
@@ -188,6 +228,9 @@ impl<'a, C: Committed> History<'a, C> {
 
     /// How many events there are, whoever may see them.
     pub(super) fn count(&self) -> Result<Amount, StoreError> {
+        if self.topics.is_some() {
+            return self.count_one_by_one();
+        }
         let mut range = Reach {
             start: self.oldest,
             ..Reach::ALL
@@ -209,6 +252,20 @@ impl<'a, C: Committed> History<'a, C> {
                 .committed
                 .count(self.scope.filter, self.target, &range)?;
         }
+        Ok(all)
+    }
+
+    /// The same where an index does not tell: the events between others may be gone.
+    fn count_one_by_one(&self) -> Result<Amount, StoreError> {
+        let mut all = Amount::default();
+        self.walk(self.target, &Reach::ALL, false, &mut |event| {
+            let bytes = event.payload.tail.len() + event.details.map_or(0, <[u8]>::len);
+            all += Amount {
+                events: 1,
+                bytes: (bytes + event.topic.len()) as u64 + RECORD,
+            };
+            ControlFlow::Continue(())
+        })?;
         Ok(all)
     }
 
@@ -334,6 +391,7 @@ impl<'a, C: Committed> History<'a, C> {
         committed.begin_at(self.floor.next());
         committed.end_at(self.newest);
         let mut flow = ControlFlow::Continue(());
+        let mut failed = None;
         if reverse {
             flow = self.walk_pending(pending.iter().copied(), target, shown, visit);
         }
@@ -341,10 +399,13 @@ impl<'a, C: Committed> History<'a, C> {
             self.committed
                 .walk_newest(newest, &committed, reverse, &mut |event| {
                     if committed.holds(event) {
-                        flow = visit(event);
+                        flow = self.visit_kept(event, visit, &mut failed);
                     }
                     flow
                 })?;
+            if let Some(error) = failed {
+                return Err(error);
+            }
         }
         if !reverse && flow.is_continue() {
             let _ = self.walk_pending(pending.into_iter().rev(), target, shown, visit);
@@ -362,14 +423,32 @@ impl<'a, C: Committed> History<'a, C> {
         if reach.is_empty() {
             return Ok(());
         }
+        let mut failed = None;
         self.committed
             .walk(self.scope.filter, target, reach, reverse, &mut |event| {
-                if reach.holds(event) {
-                    visit(event)
-                } else {
-                    ControlFlow::Continue(())
+                if !reach.holds(event) {
+                    return ControlFlow::Continue(());
                 }
-            })
+                self.visit_kept(event, visit, &mut failed)
+            })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Visits an event, unless it gave way to newer ones of its topic.
+    fn visit_kept(
+        &self,
+        event: &EventRef<'_>,
+        visit: Visit<'_>,
+        failed: &mut Option<StoreError>,
+    ) -> ControlFlow<()> {
+        match self.is_kept(event.topic, event.sequence) {
+            Ok(true) => visit(event),
+            Ok(false) => ControlFlow::Continue(()),
+            Err(error) => {
+                *failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
     }
 
     fn walk_pending<'p>(
@@ -399,6 +478,8 @@ impl<'a, C: Committed> History<'a, C> {
             && !reach.ends_before(sequence, time)
             && topic.filters().contains(&self.scope.filter)
             && target.holds(topic.name())
+            // Pending events give way to pending ones alone: nothing can fail.
+            && self.topics.as_ref().is_none_or(|topics| topics.keeps_pending(event))
     }
 }
 

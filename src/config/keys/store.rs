@@ -164,10 +164,10 @@ static FILTER: Section = Section {
         ),
         Key::new(
             "limit-per-topic",
-            Kind::Opaque,
-            "How many events it keeps of each topic",
-        )
-        .stops(&[], "`limit` and `maxsize` bound the history"),
+            integer(1, u64::MAX, "events"),
+            "How many events it keeps of each topic, the newest; the store's `limit` does not hold \
+             then, and a `limit` of its own counts what is left",
+        ),
     ],
 };
 

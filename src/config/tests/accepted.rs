@@ -67,6 +67,16 @@ fn a_complete_configuration_arrives_as_it_was_written() {
             ("com.example.demo", MatchPolicy::Exact, None),
         ]
     );
+    let at = "/realms/0/store/event-history/0/limit-per-topic";
+    let tree = super::change::changed(at, json!(5));
+    let filter = super::config(&tree).realms[0]
+        .store
+        .as_ref()
+        .unwrap()
+        .filters[0]
+        .clone();
+    assert_eq!((filter.limit_per_topic, filter.limit), (Some(5), None));
+    assert_eq!(store.filters[0].limit_per_topic, None);
     let refuses = |full: &str| {
         let tree = super::change::changed("/realms/0/store/full", json!(full));
         super::config(&tree).realms[0]

@@ -114,6 +114,12 @@ fn a_value_of_the_wrong_type_or_out_of_range_says_what_is_allowed() {
         "found null",
     );
     fault(
+        &format!("{STORE}/event-history/0/limit-per-topic"),
+        json!(0),
+        "realms[0].store.event-history[0].limit-per-topic",
+        "found 0; allowed: an integer from 1 (events)",
+    );
+    fault(
         &format!("{STORE}/full"),
         json!("drop"),
         "realms[0].store.full",

@@ -9,12 +9,6 @@ use super::findings;
 fn what_comes_later_stops_the_start_where_it_is_asked_for() {
     let stops = "not built yet, and not to be left out";
     fault(
-        &format!("{STORE}/event-history/0/limit-per-topic"),
-        json!(5),
-        "realms[0].store.event-history[0].limit-per-topic",
-        stops,
-    );
-    fault(
         STORE,
         json!({"type": "cfxdb", "path": "../.testdb"}),
         "realms[0].store",

@@ -12,7 +12,7 @@ use rewamp_wamp::id::{PublicationId, SubscriptionId};
 use rewamp_wamp::uri::{MatchPolicy, matches};
 
 use crate::event::{Event, Sequence, Timestamp};
-use crate::filter::FilterId;
+use crate::filter::{Filter, FilterId};
 use crate::page::{Reach, Target};
 use crate::store::Full;
 use crate::subscription::StoreKey;
@@ -47,8 +47,16 @@ struct Kept {
 struct Kind {
     events: Queue,
     limit: Option<u64>,
+    limit_per_topic: Option<u64>,
     /// The newest event that it dropped.
     floor: Sequence,
+}
+
+impl Kind {
+    fn is_over(&self) -> bool {
+        self.limit
+            .is_some_and(|limit| self.events.len() as u64 > limit)
+    }
 }
 
 /// A topic with at least one event.
@@ -60,22 +68,21 @@ struct Topic {
 
 impl Shelf {
     /// An empty shelf; everything up to `floor` counts as dropped.
-    pub(super) fn new(
-        limits: impl Iterator<Item = (FilterId, Option<u64>)>,
+    pub(super) fn new<'f>(
+        filters: impl Iterator<Item = (FilterId, &'f Filter)>,
         maxsize: u64,
         full: Full,
         floor: Sequence,
     ) -> Self {
-        let kind = |limit| Kind {
+        let kind = |filter: &Filter| Kind {
             events: Queue::new(),
-            limit,
+            limit: filter.limit,
+            limit_per_topic: filter.limit_per_topic,
             floor,
         };
         Self {
             all: BTreeMap::new(),
-            filters: limits
-                .map(|(filter, limit)| (filter, kind(limit)))
-                .collect(),
+            filters: filters.map(|(id, filter)| (id, kind(filter))).collect(),
             topics: BTreeMap::new(),
             subscriptions: Map::default(),
             publications: Map::default(),
@@ -116,6 +123,27 @@ impl Shelf {
         self.filters.get(&filter).and_then(|kind| kind.limit)
     }
 
+    pub(super) fn limit_per_topic(&self, filter: FilterId) -> Option<u64> {
+        self.filters.get(&filter)?.limit_per_topic
+    }
+
+    /// From where on the filter keeps the events of a topic, if `newer` more are to come.
+    pub(super) fn topic_floor(&self, filter: FilterId, topic: &str, newer: u64) -> Sequence {
+        let Some(each) = self.limit_per_topic(filter) else {
+            return Sequence::ZERO;
+        };
+        let events = self.topics.get(topic).map(|topic| &topic.events);
+        match each.checked_sub(newer).filter(|left| *left > 0) {
+            None => Sequence::MAX,
+            Some(left) => events
+                .and_then(|events| {
+                    let oldest = events.len().checked_sub(usize::try_from(left).ok()?)?;
+                    events.get(oldest)
+                })
+                .map_or(Sequence::ZERO, |event| event.sequence),
+        }
+    }
+
     pub(super) fn locate(&self, publication: PublicationId) -> Option<Sequence> {
         self.publications.get(&publication).copied()
     }
@@ -129,11 +157,15 @@ impl Shelf {
         let Some(Kind {
             events,
             limit,
+            limit_per_topic,
             floor,
         }) = self.filters.get(&filter)
         else {
             return Sequence::ZERO;
         };
+        if limit_per_topic.is_some() {
+            return *floor;
+        }
         let room = limit.map_or(u64::MAX, |limit| limit.saturating_sub(more));
         let surplus = (events.len() as u64).saturating_sub(room) as usize;
         let dropped = surplus.checked_sub(1).and_then(|last| events.get(last));
@@ -145,16 +177,15 @@ impl Shelf {
         self.newest = event.sequence;
         let mut keepers = 0;
         let mut over = Vec::new();
+        let mut by_topic = Vec::new();
         for filter in event.topic.filters() {
             let Some(kind) = self.filters.get_mut(filter) else {
                 continue;
             };
             kind.events.push_back(Arc::clone(event));
             keepers += 1;
-            if kind
-                .limit
-                .is_some_and(|limit| kind.events.len() as u64 > limit)
-            {
+            by_topic.extend(kind.limit_per_topic.map(|each| (*filter, each)));
+            if kind.is_over() {
                 over.push(*filter);
             }
         }
@@ -171,8 +202,14 @@ impl Shelf {
         );
         self.publications.insert(event.publication, event.sequence);
         self.put_topic(event, key);
+        for (filter, each) in by_topic {
+            self.give_way(filter, event.topic.name(), each);
+        }
         for filter in over {
-            self.drop_oldest(filter);
+            let kind = self.filters.get(&filter);
+            if kind.is_some_and(|kind| kind.is_over()) {
+                self.drop_oldest(filter);
+            }
         }
         while self.full == Full::DropOldest
             && self.bytes > self.maxsize
@@ -235,10 +272,35 @@ impl Shelf {
             return;
         };
         kind.floor = event.sequence;
+        self.let_go(&event);
+    }
+
+    /// Drops what a filter keeps of a topic beyond the newest `each`: at most one event, since
+    /// each that comes makes one too many.
+    fn give_way(&mut self, filter: FilterId, topic: &str, each: u64) {
+        let events = self.topics.get(topic).map(|topic| &topic.events);
+        let oldest = events.and_then(|events| {
+            let older = events.len().checked_sub(usize::try_from(each).ok()? + 1)?;
+            events.get(older).cloned()
+        });
+        let (Some(event), Some(kind)) = (oldest, self.filters.get_mut(&filter)) else {
+            return;
+        };
+        let place = kind
+            .events
+            .binary_search_by_key(&event.sequence, |event| event.sequence);
+        if let Ok(place) = place {
+            kind.events.remove(place);
+            self.let_go(&event);
+        }
+    }
+
+    /// One filter less keeps an event.
+    fn let_go(&mut self, event: &Arc<Event>) {
         if let Some(kept) = self.all.get_mut(&event.sequence) {
             kept.keepers -= 1;
             if kept.keepers == 0 {
-                self.forget(&event);
+                self.forget(event);
             }
         }
     }

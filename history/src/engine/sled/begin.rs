@@ -25,13 +25,23 @@ pub(super) fn take_over(
     found.catalog.told = found.catalog.told.max(found.last_time);
     let before = found.catalog.clone();
     raise_floors(&mut found.catalog, &found.segments);
-    let filters = found.catalog.configure(with_limits(config));
+    let filters = found.catalog.configure(with_limits(config), newest(found));
     note_holes(found);
     let is_new = found.catalog != before || !Catalog::path(path).exists();
     if is_new && !disk.is_readonly() {
         found.catalog.write(disk, path)?;
     }
     Ok(filters)
+}
+
+/// The newest event that there is.
+fn newest(found: &Recovered) -> Sequence {
+    let last = found
+        .segments
+        .iter()
+        .rev()
+        .find_map(|segment| segment.last());
+    last.map_or(Sequence::ZERO, |(newest, _)| newest)
 }
 
 /// The configured filters with the limits in force.
@@ -96,8 +106,9 @@ pub(super) fn opened(
 
 /// What the bounds of the last life dropped stays dropped, whatever the bounds are now.
 fn raise_floors(catalog: &mut Catalog, segments: &[Arc<Segment>]) {
-    for Known { id, filter, .. } in catalog.filters.clone() {
-        let limit = floors::limit_floor(segments, id, filter.limit, 0);
+    for known in catalog.filters.clone() {
+        let Known { id, ref filter, .. } = known;
+        let limit = floors::limit_floor_of(segments, &known);
         let age = floors::age_floor(segments, id, filter.oldest_at(catalog.told));
         // A block that cannot be read costs a bound its memory, nothing else.
         for floor in [limit, age].into_iter().flatten().flatten() {

@@ -11,11 +11,16 @@ use super::fields::{
     take_u32, take_u64,
 };
 use super::head::{Origin, put_filter, take_filter};
+use super::segment::Segment;
 use crate::event::{Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, Filter, FilterId};
 use crate::store::Lost;
 
 const MAGIC: [u8; 8] = *b"RWMPSTOR";
+
+/// Raised limits of topics that are remembered for a filter; beyond that the oldest two become
+/// one, which keeps the lesser number.
+const MAX_ERAS: usize = 16;
 
 /// Runs of lost sequences that are kept; beyond that, neighbours become one.
 const MAX_LOST: usize = 256;
@@ -50,6 +55,45 @@ pub(super) struct Known {
     pub(super) floor: Sequence,
     /// Whether it is configured now.
     pub(super) configured: bool,
+    /// What earlier limits of its topics dropped, oldest first.
+    pub(super) eras: Vec<Era>,
+}
+
+impl Known {
+    /// Whether events may give way to newer ones of their topic.
+    pub(super) fn is_by_topic(&self) -> bool {
+        self.filter.limit_per_topic.is_some() || !self.eras.is_empty()
+    }
+
+    /// Takes the bounds of another start over. What the old limit of the topics had dropped up to
+    /// `newest` stays dropped; a lower one drops that and more.
+    fn set_bounds(&mut self, filter: &Filter, newest: Sequence) {
+        let raised = match (self.filter.limit_per_topic, filter.limit_per_topic) {
+            (Some(before), Some(now)) if now <= before => None,
+            (before, _) => before,
+        };
+        self.filter = filter.clone();
+        let Some(each) = raised else { return };
+        // What is kept by this era was kept by those before that kept as many or more.
+        self.eras.retain(|era| era.each < each);
+        self.eras.push(Era {
+            until: newest,
+            each,
+        });
+        while self.eras.len() > MAX_ERAS {
+            let oldest = self.eras.remove(0);
+            if let Some(next) = self.eras.first_mut() {
+                next.each = next.each.min(oldest.each);
+            }
+        }
+    }
+}
+
+/// Up to an event, only the newest so many of each topic are kept, counted up to there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Era {
+    pub(super) until: Sequence,
+    pub(super) each: u64,
 }
 
 impl Catalog {
@@ -110,6 +154,11 @@ impl Catalog {
             let age = known.filter.max_age.map(|age| age.as_nanos());
             let age = age.and_then(|age| u64::try_from(age).ok());
             put_u64(&mut body, age.unwrap_or(u64::MAX));
+            put_u32(&mut body, known.eras.len() as u32);
+            for era in &known.eras {
+                put_u64(&mut body, era.until.get());
+                put_u64(&mut body, era.each);
+            }
         }
         seal_envelope(MAGIC, &body)
     }
@@ -128,6 +177,7 @@ impl Catalog {
                 },
                 floor: Sequence::new(take_u64(rest)?),
                 configured: take_u8(rest)? != 0,
+                eras: Vec::new(),
             });
         }
         for _ in 0..take_u32(rest)? {
@@ -155,13 +205,24 @@ impl Catalog {
         for known in &mut self.filters {
             known.filter.limit_per_topic = bound(take_u64(rest)?);
             known.filter.max_age = bound(take_u64(rest)?).map(Duration::from_nanos);
+            for _ in 0..take_u32(rest)? {
+                known.eras.push(Era {
+                    until: Sequence::new(take_u64(rest)?),
+                    each: take_u64(rest)?,
+                });
+            }
         }
         Some(())
     }
 
     /// Takes the configured filters over: those known keep their IDs, new ones get the next.
-    /// Returns them in configured order. Of equal ones the first counts.
-    pub(super) fn configure(&mut self, filters: Vec<Filter>) -> Vec<ConfiguredFilter> {
+    /// Returns them in configured order. Of equal ones the first counts. `newest` is the newest
+    /// event that there is.
+    pub(super) fn configure(
+        &mut self,
+        filters: Vec<Filter>,
+        newest: Sequence,
+    ) -> Vec<ConfiguredFilter> {
         self.filters
             .iter_mut()
             .for_each(|known| known.configured = false);
@@ -172,7 +233,7 @@ impl Catalog {
                 Some(known) if known.configured => continue,
                 Some(known) => {
                     known.configured = true;
-                    known.filter = filter.clone();
+                    known.set_bounds(&filter, newest);
                     known.id
                 }
                 None => {
@@ -185,6 +246,7 @@ impl Catalog {
                         filter,
                         floor,
                         configured: true,
+                        eras: Vec::new(),
                     });
                     id
                 }
@@ -192,11 +254,6 @@ impl Catalog {
             configured.push(ConfiguredFilter { id, filter });
         }
         configured
-    }
-
-    pub(super) fn floor(&self, filter: FilterId) -> Sequence {
-        self.known(filter)
-            .map_or(Sequence::ZERO, |known| known.floor)
     }
 
     pub(super) fn known(&self, filter: FilterId) -> Option<&Known> {
@@ -238,9 +295,21 @@ impl Catalog {
         });
     }
 
-    /// Forgets dropped runs before the oldest event that is left.
+    /// Forgets dropped runs and eras before the oldest event that is left.
     pub(super) fn forget_dropped(&mut self, oldest: Sequence) {
         self.dropped.retain(|dropped| dropped.to >= oldest);
+        for known in &mut self.filters {
+            known.eras.retain(|era| era.until >= oldest);
+        }
+    }
+
+    /// Whether an era ends between two segments: they must not be sealed together.
+    pub(super) fn has_era_between(&self, before: &Segment, after: &Segment) -> bool {
+        let (Some((last, _)), Some((first, _))) = (before.last(), after.ends()) else {
+            return false;
+        };
+        let mut eras = self.filters.iter().flat_map(|known| &known.eras);
+        eras.any(|era| (last..first).contains(&era.until))
     }
 
     /// Whether all from `from` to `to` was dropped on purpose.
@@ -328,7 +397,10 @@ mod tests {
     fn a_catalog_is_read_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let mut catalog = Catalog::begin(Origin::draw("realm1").unwrap());
-        catalog.configure(vec![filter("com.", Some(5)), filter("net.", None)]);
+        catalog.configure(
+            vec![filter("com.", Some(5)), filter("net.", None)],
+            Sequence::ZERO,
+        );
         catalog.raise_floor(FilterId::new(1), Sequence::new(77));
         catalog.note_lost(Sequence::new(3), Sequence::new(9), "flipped");
         catalog.note_dropped(Sequence::new(10), Sequence::new(20));
@@ -337,7 +409,7 @@ mod tests {
             max_age: Some(Duration::from_secs(7)),
             ..filter("org.", None)
         };
-        catalog.configure(vec![kept, filter("net.", None)]);
+        catalog.configure(vec![kept, filter("net.", None)], Sequence::ZERO);
         catalog.told = Timestamp::from_nanos(1_234);
         catalog.write(&Disk::default(), folder.path()).unwrap();
         assert_eq!(
@@ -349,12 +421,15 @@ mod tests {
     #[test]
     fn a_filter_keeps_its_id_over_configurations_that_do_without_it() {
         let mut catalog = Catalog::begin(Origin::draw("realm1").unwrap());
-        let first = catalog.configure(vec![filter("a", None), filter("b", None)]);
+        let first = catalog.configure(vec![filter("a", None), filter("b", None)], Sequence::ZERO);
         assert_eq!(numbers(&first), [0, 1]);
-        let second = catalog.configure(vec![filter("c", None), filter("b", Some(1))]);
+        let second = catalog.configure(
+            vec![filter("c", None), filter("b", Some(1))],
+            Sequence::ZERO,
+        );
         assert_eq!(numbers(&second), [2, 1]);
         assert!(!catalog.known(FilterId::new(0)).unwrap().configured);
-        let third = catalog.configure(vec![filter("a", None), filter("a", None)]);
+        let third = catalog.configure(vec![filter("a", None), filter("a", None)], Sequence::ZERO);
         assert_eq!(numbers(&third), [0]);
     }
 

@@ -4,10 +4,23 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::catalog::Known;
+use super::per_topic::TopicFloors;
 use super::segment::{Fault, Segment};
 use crate::event::{Sequence, Timestamp};
 use crate::filter::FilterId;
 use crate::page::{Reach, Target};
+
+/// The newest event of a filter that its limit drops, as of now.
+pub(super) fn limit_floor_of(
+    segments: &[Arc<Segment>],
+    known: &Known,
+) -> Result<Option<Sequence>, Fault> {
+    if known.is_by_topic() {
+        return TopicFloors::new(segments, known).limit_floor();
+    }
+    limit_floor(segments, known.id, known.filter.limit, 0)
+}
 
 /// The newest event of a filter that its limit drops, with `more` to come; `None` if the limit
 /// drops none of those that are there.

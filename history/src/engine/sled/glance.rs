@@ -89,7 +89,7 @@ fn glance(site: &Site, config: &StoreConfig) -> Result<Option<Known>, OpenError>
         return Ok(None);
     };
     let mut configured = catalog.clone();
-    let filters = configured.configure(with_limits(config));
+    let filters = configured.configure(with_limits(config), Sequence::ZERO);
     if configured != catalog || catalog.origin.realm != config.realm {
         return Ok(None);
     }

@@ -372,6 +372,7 @@ impl Keeper {
             let Some(sealed) = before.sealed() else { break };
             let joins = before.head == segment.head
                 && !before.damaged
+                && !self.shared.catalog.lock().has_era_between(before, segment)
                 && sealed.size() <= (2 * size).max(SMALL)
                 && sealed.size() + size <= self.shared.sizes.segment / 4;
             if !joins {

@@ -9,6 +9,7 @@ use rewamp_wamp::id::PublicationId;
 use super::floors::limit_floor;
 use super::keeper::rescan;
 use super::newest::Stretch;
+use super::per_topic::topic_floor;
 use super::segment::{Fault, Hole, Segment, Segments, store_error};
 use super::shared::Shared;
 use crate::error::StoreError;
@@ -180,12 +181,45 @@ impl Committed for Moment<'_> {
     }
 
     fn floor(&self, filter: FilterId, more: u64) -> Result<Sequence, StoreError> {
-        let dropped = self.shared.catalog.lock().floor(filter);
+        let known = self.shared.catalog.lock().known(filter).cloned();
+        let Some(known) = known else {
+            return Ok(Sequence::ZERO);
+        };
+        let dropped = known.floor;
+        if known.is_by_topic() {
+            return Ok(dropped);
+        }
         let limited = limit_floor(&self.segments, filter, self.limit(filter), more);
         match limited {
             Ok(limited) => Ok(dropped.max(limited.unwrap_or_default())),
             // The page shows a few more than the limit, instead of nothing at all.
             Err(Fault::Damaged) => Ok(dropped),
+            Err(fault) => Err(store_error("cannot read", &self.shared.folder, fault)),
+        }
+    }
+
+    fn limit_per_topic(&self, filter: FilterId) -> Option<u64> {
+        let catalog = self.shared.catalog.lock();
+        let known = catalog.known(filter)?;
+        known
+            .is_by_topic()
+            .then(|| known.filter.limit_per_topic.unwrap_or(u64::MAX))
+    }
+
+    fn topic_floor(
+        &self,
+        filter: FilterId,
+        topic: &str,
+        newer: u64,
+    ) -> Result<Sequence, StoreError> {
+        let known = self.shared.catalog.lock().known(filter).cloned();
+        let Some(known) = known else {
+            return Ok(Sequence::ZERO);
+        };
+        match topic_floor(&self.segments, &known, topic, newer) {
+            Ok(floor) => Ok(floor),
+            // A few more are shown than the limit, instead of nothing at all.
+            Err(Fault::Damaged) => Ok(Sequence::ZERO),
             Err(fault) => Err(store_error("cannot read", &self.shared.folder, fault)),
         }
     }

@@ -363,6 +363,7 @@ fn rebuild(origin: Origin, heads: &[Head]) -> Catalog {
                 filter: filter.filter.clone(),
                 floor: Sequence::ZERO,
                 configured: false,
+                eras: Vec::new(),
             });
         }
     }

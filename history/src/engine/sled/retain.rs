@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::floors::{age_floor, limit_floor};
+use super::floors::{age_floor, limit_floor_of};
 use super::keeper::Keeper;
 use super::segment::{Segment, store_error};
 use crate::error::StoreError;
@@ -77,7 +77,7 @@ impl Keeper {
         for (filter, last) in &filters {
             let known = self.shared.catalog.lock().known(*filter).cloned();
             let Some(known) = known else { return Ok(false) };
-            let floor = limit_floor(segments, *filter, known.filter.limit, 0);
+            let floor = limit_floor_of(segments, &known);
             let floor = floor.map_err(|fault| store_error("cannot read", &segment.path, fault))?;
             if *last > known.floor.max(floor.unwrap_or_default()) {
                 return Ok(false);
