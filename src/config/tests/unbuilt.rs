@@ -7,7 +7,6 @@ use super::findings;
 
 #[test]
 fn what_comes_later_stops_the_start_where_it_is_asked_for() {
-    let stops = "not built yet, and not to be left out";
     fault(
         STORE,
         json!({"type": "cfxdb", "path": "../.testdb"}),
