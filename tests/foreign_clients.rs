@@ -148,7 +148,7 @@ fn wampy_subscribes_to_patterns_and_is_told_who_is_there() {
 }
 
 /// Everybody may do everything; `store` is the history.
-fn open_node(store: Value) -> Node {
+pub(crate) fn open_node(store: Value) -> Node {
     Node::start(|ports| {
         let realms = json!([node::open_realm(store.clone())]);
         node::config(ports, realms, &node::anonymous())

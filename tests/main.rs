@@ -20,6 +20,7 @@ mod retention; // how long history is kept, and what happens when it is full
 mod crash; // SIGKILL at full rate: what was acknowledged is there
 mod power_loss; // the disk forgets what was never synced
 mod readonly; // a store that is served and not changed
+mod questions; // walks by cursor, the state of many topics, what there is
 mod replay; // the past runs into the live events
 mod slow_consumers; // what they are owed stays on disk
 mod bad_input; // what no proper client sends
