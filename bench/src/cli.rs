@@ -2,6 +2,7 @@
 
 use crate::compare::Server;
 use crate::load::{Mode, Transport};
+use crate::storage::Part;
 use crate::wire::Format;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -40,6 +41,9 @@ pub(crate) enum Command {
     /// Start Rewamp, the floor server, the bare relay, Crossbar and NATS, measure them in turns and
     /// write the results. Builds and installs nothing: see bench/setup.sh.
     Compare(CompareArgs),
+    /// Measure what a history costs: the engine beside a bare file, Rewamp beside the engine, replay
+    /// beside live events, pages, disk; and write the results.
+    Storage(StorageArgs),
 }
 
 /// Arguments of `sockets`.
@@ -86,6 +90,13 @@ pub(crate) struct LoadArgs {
     /// Mode `idle`: sessions held.
     #[arg(long, default_value_t = 1000)]
     pub(crate) sessions: u64,
+    /// Modes `stored` and `replay`: publications.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) events: u64,
+    /// Bytes of the arguments of a publication, from 140; else 200 in `stored` and `replay`, and in
+    /// the other modes one string of 128 bytes.
+    #[arg(long)]
+    pub(crate) size: Option<usize>,
     /// Process ID of the server: its CPU time and memory, with all its children, are read.
     #[arg(long)]
     pub(crate) pid: Option<u32>,
@@ -130,6 +141,37 @@ pub(crate) struct CompareArgs {
     /// Times.
     #[command(flatten)]
     pub(crate) timing: TimingArgs,
+}
+
+/// Arguments of `storage`.
+#[derive(Debug, Args)]
+pub(crate) struct StorageArgs {
+    /// Parts to measure, comma-separated; else all.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) parts: Vec<Part>,
+    /// Rounds of what is compared by ratio.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// One short round and no store of 5,000,000 events or 1 GiB: shows that everything works, not
+    /// how fast.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Rewamp's binary.
+    #[arg(long, default_value = "target/release/rewamp")]
+    pub(crate) rewamp: PathBuf,
+    /// First of two ports on loopback.
+    #[arg(long, default_value_t = 18240)]
+    pub(crate) port: u16,
+    /// Where the stores are made, on the disk that is to be measured: 10 GB for a while; else where
+    /// temporary files go.
+    #[arg(long)]
+    pub(crate) folder: Option<PathBuf>,
+    /// Markdown file: its section "Storage" is replaced.
+    #[arg(long, default_value = "bench/RESULTS.md")]
+    pub(crate) out: PathBuf,
+    /// Folder for the single numbers as JSON lines.
+    #[arg(long, default_value = "bench/results")]
+    pub(crate) results: PathBuf,
 }
 
 /// How long a run takes.

@@ -5,16 +5,19 @@ mod config; // what the servers are told
 mod servers; // start, ready, stop
 mod plan; // rows and bars
 mod sample; // one run
-mod machine; // facts for the reader
+pub(crate) mod machine; // facts for the reader
 mod report; // Markdown
 
-pub(crate) use servers::{Programs, Server};
+pub(crate) use config::{PLAIN_REALM, STORE_BYTES, STORED_REALM, stored_prefixes};
+pub(crate) use plan::RowWire;
+pub(crate) use sample::{Generator, run};
+pub(crate) use servers::{Programs, Running, Server};
 
-use crate::load::{self, Mode};
+use crate::load::Mode;
+use crate::results;
 use plan::Row;
 use report::Report;
 use sample::Sample;
-use servers::Running;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -128,33 +131,22 @@ impl Comparison {
             runs,
             seconds: self.seconds,
         };
-        fs::write(&self.out, report.markdown())
+        results::replace(&self.out, results::COMPARISON, &report.markdown())
     }
 
     fn load(&self, row: &Row, server: Server, pid: u32) -> io::Result<Command> {
-        let program = std::env::current_exe()?;
-        let mut command = match &self.cpus {
-            Some(cpus) => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", cpus]).arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
         let (transport, format) = row.transport(server);
-        let name = |value: Option<clap::builder::PossibleValue>| {
-            value
-                .map(|value| value.get_name().to_owned())
-                .unwrap_or_default()
+        let generator = Generator {
+            cpus: self.cpus.as_deref(),
+            mode: row.mode,
+            transport,
+            format,
+            url: server.url(self.programs.first_port, transport),
+            realm: row.realm(),
+            pid,
         };
-        use clap::ValueEnum as _;
+        let mut command = generator.command()?;
         command
-            .args(["load", "--mode", &load::mode_name(row.mode)])
-            .args(["--transport", &name(transport.to_possible_value())])
-            .args(["--serializer", &name(format.to_possible_value())])
-            .args(["--url", &server.url(self.programs.first_port, transport)])
-            .args(["--realm", row.realm()])
-            .args(["--pid", &pid.to_string()])
             .args(["--seconds", &self.seconds.to_string()])
             .args(["--warmup", &self.warmup.to_string()]);
         if let Some(window) = row.window {

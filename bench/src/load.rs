@@ -12,9 +12,11 @@ mod publish; // driver: publishers and receivers
 mod rpc; // driver: caller and callee
 mod latency; // driver: at a fixed rate
 mod pages; // driver: history
+mod stored; // driver: a history filled and read back whole
 mod idle; // driver: sessions
 
 pub(crate) use fault::Fault;
+pub(crate) use pages::STORED;
 pub(crate) use stopwatch::{Line, Outcome, Timing};
 pub(crate) use target::{Target, Transport};
 
@@ -22,7 +24,6 @@ use crate::relay;
 use crate::socket::Socket;
 use dialect::{NATS_INBOX, Nats};
 use nats::NatsConnection;
-use pages::STORED;
 use publish::Stage;
 use session::Session;
 use std::io::{Read as _, Write as _};
@@ -43,6 +44,10 @@ pub(crate) enum Mode {
     Acked,
     /// Acknowledged publications to a stored topic; over WAMP with one receiver.
     AckedDurable,
+    /// Publications to a stored topic that nobody acknowledges, until the history shows the last.
+    Stored,
+    /// One subscriber that begins with a whole history.
+    Replay,
     /// One caller, one callee.
     Rpc,
     /// Newest pages of a history.
@@ -68,6 +73,10 @@ pub(crate) struct Run {
     pub(crate) limit: u64,
     /// Idle sessions.
     pub(crate) sessions: u64,
+    /// Events of the modes `stored` and `replay`.
+    pub(crate) events: u64,
+    /// Bytes of the arguments of a publication, where it is not the payload alone.
+    pub(crate) size: Option<usize>,
     /// Process of the server, for its CPU time and memory.
     pub(crate) server: Option<u32>,
 }
@@ -99,12 +108,14 @@ impl Run {
             Mode::Many => self.publish(MANY, MANY, MANY, 256),
             Mode::Acked => self.acknowledged(0, "com.bench.", 256),
             Mode::AckedDurable => self.acknowledged(1, STORED, 256),
+            Mode::Stored => stored::store(target, self.events, self.size, server),
+            Mode::Replay => stored::replay(target, self.events, self.size, server),
             Mode::Latency => {
                 let mut receiver = Session::join(target)?;
                 let topics = names("com.bench.latency", 1);
                 receiver.subscribe(&topics.concat(), "exact")?;
                 let publisher = Session::join(target)?.into_socket(true)?;
-                let template = Template::publish(target.wire, &topics, false);
+                let template = Template::publish(target.wire, &topics, false, self.size);
                 let receiver = receiver.into_socket(true)?;
                 latency::run(target.wire, (publisher, template), receiver, timing, server)
             }
@@ -148,9 +159,8 @@ impl Run {
         }
         for _ in 0..publishers {
             let socket = Session::join(target)?.into_socket(false)?;
-            stage
-                .publishers
-                .push((socket, Template::publish(target.wire, &names, false)));
+            let template = Template::publish(target.wire, &names, false, self.size);
+            stage.publishers.push((socket, template));
         }
         Ok(publish::run(target.wire, stage, self.timing, self.server)?.0)
     }
@@ -168,9 +178,8 @@ impl Run {
             stage.receivers.push((session.into_socket(false)?, 0));
         }
         let socket = Session::join(target)?.into_socket(false)?;
-        stage
-            .publishers
-            .push((socket, Template::publish(target.wire, &names, true)));
+        let template = Template::publish(target.wire, &names, true, self.size);
+        stage.publishers.push((socket, template));
         let mut asker = Session::join(target)?;
         let (outcome, published) = publish::run(target.wire, stage, self.timing, self.server)?;
         if let Some(subscription) = subscription {

@@ -11,17 +11,20 @@ mod relay; // the bare copy that the null router is measured with
 mod meter; // CPU time and memory of a server
 mod stats; // medians and percentiles
 mod load; // the generator
+mod results; // the file of results
 mod compare; // several servers in turns
+mod storage; // what a history costs
 
 use clap::Parser as _;
-use cli::{Cli, Command, CompareArgs, LoadArgs, SocketsArgs, TimingArgs};
+use cli::{Cli, Command, CompareArgs, LoadArgs, SocketsArgs, StorageArgs, TimingArgs};
 use compare::{Comparison, Programs};
 use load::{Line, Mode, Run, Target, Timing};
 use std::error::Error;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::time::Duration;
+use storage::Storage;
 
 /// Exit codes: 0 done, 1 a run failed, 2 wrong arguments (clap).
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Command::Sockets(args) => measure_sockets(&args),
         Command::Load(args) => measure_load(&args),
         Command::Compare(args) => compare(args),
+        Command::Storage(args) => measure_storage(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,12 +76,13 @@ fn measure_sockets(args: &SocketsArgs) -> Result<(), Box<dyn Error>> {
 
 fn measure_load(args: &LoadArgs) -> Result<(), Box<dyn Error>> {
     let target = Target::parse(args.transport, args.serializer, &args.url, &args.realm)?;
-    let (window, limit, sessions) = (args.window, args.limit, args.sessions);
     let run = run_of(args.mode, target, args.timing, args.pid);
     print_run(&Run {
-        window,
-        limit,
-        sessions,
+        window: args.window,
+        limit: args.limit,
+        sessions: args.sessions,
+        events: args.events,
+        size: args.size,
         ..run
     })
 }
@@ -109,6 +114,25 @@ fn compare(args: CompareArgs) -> Result<(), Box<dyn Error>> {
     Ok(comparison.execute()?)
 }
 
+fn measure_storage(args: StorageArgs) -> Result<(), Box<dyn Error>> {
+    let storage = Storage {
+        programs: Programs {
+            rewamp: std::path::absolute(args.rewamp)?,
+            venv: PathBuf::new(),
+            cpus: None,
+            first_port: args.port,
+        },
+        parts: args.parts,
+        quick: args.quick,
+        runs: args.runs,
+        folder: std::path::absolute(args.folder.unwrap_or_else(std::env::temp_dir))?,
+        out: args.out,
+        results: args.results,
+        command: command_line(std::env::args()),
+    };
+    Ok(storage.execute()?)
+}
+
 /// The command without the folders of this machine.
 fn command_line(words: impl Iterator<Item = String>) -> String {
     let short = |word: String| match Path::new(&word).file_name() {
@@ -133,6 +157,8 @@ fn run_of(mode: Mode, target: Target, times: TimingArgs, server: Option<u32>) ->
         window: None,
         limit: 20,
         sessions: 1000,
+        events: 0,
+        size: None,
         server,
     }
 }

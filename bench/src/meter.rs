@@ -43,9 +43,26 @@ impl Meter {
 
     /// Resident memory in KiB; `None` when a process is gone.
     pub(crate) fn resident_kib(&self) -> Option<u64> {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The most that was resident since `reset_peak` in KiB; `None` when a process is gone.
+    pub(crate) fn peak_kib(&self) -> Option<u64> {
+        self.memory_kib("VmHWM:")
+    }
+
+    /// The peak is counted from now on; `None` where the kernel does not let us.
+    pub(crate) fn reset_peak(&self) -> Option<()> {
         self.pids
             .iter()
-            .map(|pid| resident_in(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?))
+            .try_for_each(|pid| fs::write(format!("/proc/{pid}/clear_refs"), "5").ok())
+    }
+
+    fn memory_kib(&self, field: &str) -> Option<u64> {
+        let status = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/status")).ok();
+        self.pids
+            .iter()
+            .map(|pid| memory_in(&status(pid)?, field))
             .sum()
     }
 }
@@ -89,11 +106,9 @@ fn parent_in(stat: &str) -> Option<u32> {
     fields.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// `VmRSS` in `status`.
-fn resident_in(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// A size in `status`.
+fn memory_in(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
@@ -104,8 +119,20 @@ mod tests {
     #[test]
     fn fields_are_found_where_the_kernel_writes_them() {
         assert_eq!(parent_in("12 (a b) c) S 7 12 12 0"), Some(7));
-        assert_eq!(resident_in("Name:\tx\nVmRSS:\t    1234 kB\n"), Some(1234));
+        let status = "Name:\tx\nVmHWM:\t 2000 kB\nVmRSS:\t    1234 kB\n";
+        assert_eq!(memory_in(status, "VmRSS:"), Some(1234));
+        assert_eq!(memory_in(status, "VmHWM:"), Some(2000));
         assert_eq!(run_time_in("423500 79188 2\n"), Some(423_500));
+    }
+
+    #[test]
+    fn a_peak_is_counted_from_its_reset_on() {
+        let own = Meter::own();
+        let once = vec![1_u8; 64 << 20];
+        assert!(own.peak_kib().unwrap() > 64 << 10, "{}", once.len());
+        drop(once);
+        own.reset_peak().unwrap();
+        assert!(own.peak_kib().unwrap() < 64 << 10);
     }
 
     #[test]

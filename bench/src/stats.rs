@@ -1,4 +1,4 @@
-//! Medians, ranges and percentiles.
+//! Medians, ranges and percentiles, and how numbers are shown.
 
 /// Median, smallest and largest of some runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,6 +29,30 @@ impl Spread {
             runs,
         })
     }
+
+    /// The median with `unit`, and of several values the ends.
+    pub(crate) fn shown(self, unit: &str) -> String {
+        let median = figure(self.median);
+        if self.runs == 1 {
+            return median + unit;
+        }
+        format!("{median}{unit} ({}–{})", figure(self.min), figure(self.max))
+    }
+}
+
+/// Three significant figures, with k and M.
+pub(crate) fn figure(value: f64) -> String {
+    let (scaled, unit) = match value.abs() {
+        1e6.. => (value / 1e6, "M"),
+        1e4.. => (value / 1e3, "k"),
+        _ => (value, ""),
+    };
+    let digits = match scaled.abs() {
+        100.0.. => 0,
+        10.0.. => 1,
+        _ => 2,
+    };
+    format!("{scaled:.digits$}{unit}")
 }
 
 /// The value below which `share` (0–1) of `sorted` lie; `None` when it is empty.
@@ -59,6 +83,23 @@ mod tests {
         check(&[5.0, 1.0, 3.0], 3.0, 1.0, 5.0);
         check(&[4.0, 1.0, 2.0, 8.0], 3.0, 1.0, 8.0);
         assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn figures_have_three_places() {
+        let check = |value, text: &str| assert_eq!(figure(value), text);
+        check(0.5, "0.50");
+        check(12.34, "12.3");
+        check(1234.0, "1234");
+        check(56_789.0, "56.8k");
+        check(1_234_567.0, "1.23M");
+        check(0.0, "0.00");
+        assert_eq!(
+            Spread::of([2.0]).map(|one| one.shown("x")).unwrap(),
+            "2.00x"
+        );
+        let several = Spread::of([2.0, 1.0, 4.0]).map(|one| one.shown("x"));
+        assert_eq!(several.unwrap(), "2.00x (1.00–4.00)");
     }
 
     #[test]

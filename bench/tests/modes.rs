@@ -179,4 +179,48 @@ fn a_run_that_fails_says_why_and_has_no_numbers() {
         "{line}"
     );
     assert!(line.get("rate").is_none(), "{line}");
+    let output = floor.load("raw", "msgpack", &["--mode", "replay", "--events", "5"]);
+    assert_eq!(output.status.code(), Some(1));
+    let line = self::line(&output);
+    let why = line["failure"].as_str().unwrap();
+    assert!(why.contains("no_such_procedure"), "{line}");
+}
+
+#[test]
+fn the_storage_benchmark_writes_its_section_and_leaves_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("results.md");
+    std::fs::write(&out, "# Results\n\nkept\n").unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let done = Command::new(BENCH)
+        .args(["storage", "--quick", "--parts", "engine,replay"])
+        .args(["--rewamp", &path("nothing"), "--folder", &path("")])
+        .args(["--out", &path("results.md"), "--results", &path("results")])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(done.success());
+    let page = std::fs::read_to_string(&out).unwrap();
+    assert!(
+        page.starts_with("# Results\n\nkept\n\n# Storage\n"),
+        "{page}"
+    );
+    let row = "| engine : bare | 1 a commit, 1 filter | ≥ 0.60 | ";
+    let bar = page.lines().find(|line| line.contains(row)).unwrap();
+    assert!(!bar.contains("not measured"), "{page}");
+    assert!(
+        page.contains("- Replay: RawSocket + MessagePack: is not there"),
+        "{page}"
+    );
+    let lines = std::fs::read_to_string(folder.path().join("results/storage.jsonl")).unwrap();
+    let samples: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let failed = samples.iter().filter(|one| one["failure"].is_string());
+    assert_eq!(failed.count(), 2, "{lines}");
+    assert!(
+        samples.iter().any(|one| one["value"].as_f64() > Some(0.0)),
+        "{lines}"
+    );
 }

@@ -1,15 +1,16 @@
 //! The configurations that the runner writes for its servers.
 
+use crate::load::STORED;
 use serde_json::{Value, json};
 use std::path::Path;
 
 /// Realm without a history.
-pub(super) const PLAIN_REALM: &str = "bench";
+pub(crate) const PLAIN_REALM: &str = "bench";
 /// Realm that stores `com.stored.*`.
-pub(super) const STORED_REALM: &str = "stored";
+pub(crate) const STORED_REALM: &str = "stored";
 
-/// Largest size of a store in bytes: no run comes near it.
-const STORE_BYTES: u64 = 1 << 30;
+/// Largest size of a store in bytes: no run of a comparison comes near it.
+pub(crate) const STORE_BYTES: u64 = 1 << 30;
 
 /// A router node in Crossbar's form, which Rewamp takes too; `store` belongs to the second realm.
 fn node(ws: u16, raw: u16, store: &Value) -> Value {
@@ -42,11 +43,18 @@ fn node(ws: u16, raw: u16, store: &Value) -> Value {
     })
 }
 
-/// Rewamp with a durable sled store.
-pub(super) fn rewamp(ws: u16, raw: u16, store: &Path) -> Value {
+/// What a store of `filters` filters keeps: one is about what is published, and the last.
+pub(crate) fn stored_prefixes(filters: usize) -> impl Iterator<Item = String> {
+    let others = (1..filters).map(|number| format!("net.{number}."));
+    others.chain([STORED.to_owned()])
+}
+
+/// Rewamp with a durable sled store of `maxsize` bytes.
+pub(crate) fn rewamp(ws: u16, raw: u16, store: &Path, maxsize: u64, filters: usize) -> Value {
+    let filter = |uri| json!({"uri": uri, "match": "prefix"});
     let store = json!({
-        "type": "sled", "path": store, "maxsize": STORE_BYTES, "sync": true,
-        "event-history": [{"uri": "com.stored.", "match": "prefix"}],
+        "type": "sled", "path": store, "maxsize": maxsize, "sync": true,
+        "event-history": stored_prefixes(filters).map(filter).collect::<Vec<_>>(),
     });
     node(ws, raw, &store)
 }
@@ -55,7 +63,7 @@ pub(super) fn rewamp(ws: u16, raw: u16, store: &Path) -> Value {
 pub(super) fn crossbar(ws: u16, raw: u16) -> Value {
     let store = json!({
         "type": "memory", "limit": 2000,
-        "event-history": [{"uri": "com.stored.", "match": "prefix"}],
+        "event-history": [{"uri": STORED, "match": "prefix"}],
     });
     node(ws, raw, &store)
 }

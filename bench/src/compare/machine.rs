@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 
 /// Cores, processor, memory and kernel in one sentence.
-pub(super) fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let processor = field(&read("/proc/cpuinfo"), "model name");
@@ -29,7 +29,7 @@ pub(super) fn machine() -> String {
 }
 
 /// The version that a program prints of itself.
-pub(super) fn version(programs: &Programs, server: Server) -> Option<String> {
+pub(crate) fn version(programs: &Programs, server: Server) -> Option<String> {
     let argument = match server {
         Server::Rewamp => "version",
         Server::Nats => "--version",

@@ -214,6 +214,8 @@ impl Row {
                     window.unwrap_or_default()
                 )
             }
+            (Mode::Stored, ..) => "stored, events/s".to_owned(),
+            (Mode::Replay, ..) => "replay, events/s".to_owned(),
             (Mode::Rpc, window, _) => {
                 format!("RPC, window {}, calls/s", window.unwrap_or_default())
             }
@@ -262,7 +264,9 @@ impl Row {
     /// Realm of the run: the one with a history where the mode stores.
     pub(crate) fn realm(&self) -> &'static str {
         match self.mode {
-            Mode::AckedDurable | Mode::Pages => super::config::STORED_REALM,
+            Mode::AckedDurable | Mode::Pages | Mode::Stored | Mode::Replay => {
+                super::config::STORED_REALM
+            }
             _ => super::config::PLAIN_REALM,
         }
     }

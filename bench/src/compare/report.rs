@@ -3,7 +3,8 @@
 use super::plan::{Bar, Measure, Row, RowWire};
 use super::sample::Sample;
 use super::servers::Server;
-use crate::stats::Spread;
+use crate::results;
+use crate::stats::{Spread, figure};
 use std::fmt::Write as _;
 
 /// Everything that the page says.
@@ -44,7 +45,12 @@ impl Report<'_> {
     }
 
     fn write(&self, page: &mut String) -> std::fmt::Result {
-        writeln!(page, "# Results\n\nMade by `{}`.\n", self.command)?;
+        writeln!(
+            page,
+            "{}\n\nMade by `{}`.\n",
+            results::COMPARISON,
+            self.command
+        )?;
         writeln!(
             page,
             "- Machine: {}; servers and generator share it.",
@@ -94,8 +100,7 @@ impl Report<'_> {
                 } else {
                     "x"
                 };
-                let measured =
-                    measured.map_or("–".to_owned(), |measured| spread(measured, digits));
+                let measured = measured.map_or("–".to_owned(), |measured| measured.shown(digits));
                 writeln!(
                     page,
                     "| {} | {} | {} | {} | {measured} | {verdict} |",
@@ -166,7 +171,7 @@ impl Report<'_> {
                 write!(
                     page,
                     " {} |",
-                    cpu.map_or(String::new(), |cpu| spread(cpu, ""))
+                    cpu.map_or(String::new(), |cpu| cpu.shown(""))
                 )?;
             }
             let ratios = self.ratios(row, Server::Rewamp, Server::Floor, Sample::server_cpu);
@@ -218,7 +223,7 @@ impl Report<'_> {
             .filter(|sample| sample.result.is_err())
             .count();
         let values = Spread::of(self.of(row, server).filter_map(Sample::value));
-        let mut cell = values.map_or(String::new(), |values| spread(values, ""));
+        let mut cell = values.map_or(String::new(), |values| values.shown(""));
         if row.measure() == Measure::P50 {
             let p99 = self
                 .of(row, server)
@@ -282,46 +287,10 @@ fn bar_text(bar: Bar) -> String {
     }
 }
 
-fn spread(spread: Spread, unit: &str) -> String {
-    if spread.runs == 1 {
-        return figure(spread.median) + unit;
-    }
-    let Spread {
-        median, min, max, ..
-    } = spread;
-    format!("{}{unit} ({}–{})", figure(median), figure(min), figure(max))
-}
-
-/// Three significant figures, with k and M.
-fn figure(value: f64) -> String {
-    let (scaled, unit) = match value.abs() {
-        1e6.. => (value / 1e6, "M"),
-        1e4.. => (value / 1e3, "k"),
-        _ => (value, ""),
-    };
-    let digits = match scaled.abs() {
-        100.0.. => 0,
-        10.0.. => 1,
-        _ => 2,
-    };
-    format!("{scaled:.digits$}{unit}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::load::{Mode, Outcome};
-
-    #[test]
-    fn figures_have_three_places() {
-        let check = |value, text: &str| assert_eq!(figure(value), text);
-        check(0.5, "0.50");
-        check(12.34, "12.3");
-        check(1234.0, "1234");
-        check(56_789.0, "56.8k");
-        check(1_234_567.0, "1.23M");
-        check(0.0, "0.00");
-    }
 
     #[test]
     fn a_page_judges_by_the_ratios_of_single_runs() {

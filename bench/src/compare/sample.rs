@@ -2,7 +2,9 @@
 
 use super::plan::{Measure, Row};
 use super::servers::Server;
-use crate::load::{self, Outcome};
+use crate::load::{self, Mode, Outcome, Transport};
+use crate::wire::Format;
+use clap::ValueEnum;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io::{self, Read as _};
@@ -71,6 +73,54 @@ impl Sample {
         }
         line
     }
+}
+
+/// What every run of the generator is told.
+pub(crate) struct Generator<'a> {
+    /// Its CPUs, as `taskset -c` has it; anywhere where absent.
+    pub(crate) cpus: Option<&'a str>,
+    /// What to do.
+    pub(crate) mode: Mode,
+    /// Protocol and framing.
+    pub(crate) transport: Transport,
+    /// Serializer.
+    pub(crate) format: Format,
+    /// The server.
+    pub(crate) url: String,
+    /// WAMP realm.
+    pub(crate) realm: &'a str,
+    /// Process ID of the server.
+    pub(crate) pid: u32,
+}
+
+impl Generator<'_> {
+    /// This program as a generator.
+    pub(crate) fn command(&self) -> io::Result<Command> {
+        let program = std::env::current_exe()?;
+        let mut command = match self.cpus {
+            Some(cpus) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", cpus]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        command
+            .args(["load", "--mode", &load::mode_name(self.mode)])
+            .args(["--transport", &name(self.transport)])
+            .args(["--serializer", &name(self.format)])
+            .args(["--url", &self.url])
+            .args(["--realm", self.realm])
+            .args(["--pid", &self.pid.to_string()]);
+        Ok(command)
+    }
+}
+
+/// As on the command line.
+fn name(value: impl ValueEnum) -> String {
+    let name = value.to_possible_value();
+    name.map(|name| name.get_name().to_owned())
+        .unwrap_or_default()
 }
 
 /// Runs the generator as given and reads its line; kills it after `patience`.

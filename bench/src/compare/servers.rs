@@ -4,6 +4,7 @@ use super::config;
 use crate::load::{Target, Transport};
 use crate::wire::Format;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -111,10 +112,34 @@ impl Programs {
 
     /// Starts a server with its files in `folder` and waits until it takes sessions.
     pub(crate) fn start(&self, server: Server, folder: &Path) -> Result<Running, String> {
-        let program = self.find(server)?;
         let io = |error: io::Error| error.to_string();
         fs::create_dir_all(folder).map_err(io)?;
         let arguments = self.arguments(server, folder).map_err(io)?;
+        self.launch(server, folder, &arguments)
+    }
+
+    /// Starts Rewamp with a store of its own in `folder`, made where it is missing.
+    pub(crate) fn start_rewamp(
+        &self,
+        folder: &Path,
+        store: &Path,
+        maxsize: u64,
+        filters: usize,
+    ) -> Result<Running, String> {
+        let (ws, raw) = Server::Rewamp.ports(self.first_port);
+        let node = config::rewamp(ws, raw, store, maxsize, filters);
+        let arguments = node_file(folder, &node).map_err(|error| error.to_string())?;
+        self.launch(Server::Rewamp, folder, &arguments)
+    }
+
+    fn launch(
+        &self,
+        server: Server,
+        folder: &Path,
+        arguments: &[String],
+    ) -> Result<Running, String> {
+        let program = self.find(server)?;
+        let io = |error: io::Error| error.to_string();
         let log = folder.join("log");
         let output = File::create(&log).map_err(io)?;
         let mut command = match &self.cpus {
@@ -149,10 +174,11 @@ impl Programs {
         let shown = |path: PathBuf| path.to_string_lossy().into_owned();
         Ok(match server {
             Server::Rewamp => {
-                let file = folder.join("rewamp.json");
-                let node = config::rewamp(ws, raw, &folder.join("store"));
-                fs::write(&file, node.to_string())?;
-                text(&["start", "--config", &shown(file)])
+                let store = folder.join("store");
+                node_file(
+                    folder,
+                    &config::rewamp(ws, raw, &store, config::STORE_BYTES, 1),
+                )?
             }
             Server::Crossbar => {
                 let node = folder.join(".crossbar");
@@ -172,6 +198,14 @@ impl Programs {
     }
 }
 
+/// Writes Rewamp's configuration and gives the arguments that start it.
+fn node_file(folder: &Path, node: &Value) -> io::Result<Vec<String>> {
+    let file = folder.join("rewamp.json");
+    fs::write(&file, node.to_string())?;
+    let file = file.to_string_lossy().into_owned();
+    Ok(vec!["start".to_owned(), "--config".to_owned(), file])
+}
+
 /// A started server; ends with this value.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -183,6 +217,12 @@ impl Running {
     /// Process ID of the server.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Ends it with SIGKILL, as a crash would.
+    pub(crate) fn kill(mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
     }
 
     /// The process is still there.

@@ -17,7 +17,7 @@ const WINDOW: u64 = 4;
 /// Prefix under which the servers of a run keep a history.
 pub(crate) const STORED: &str = "com.stored.";
 /// The meta procedure asked.
-const GET_EVENTS: &str = "wamp.subscription.get_events";
+pub(crate) const GET_EVENTS: &str = "wamp.subscription.get_events";
 
 /// Fills the history with twice `limit` events of the stored topic and pages through the newest.
 pub(crate) fn run(

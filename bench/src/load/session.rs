@@ -58,12 +58,17 @@ impl Session {
 
     /// Subscribes and gives the subscription's ID. `policy`: `exact` or `prefix`.
     pub(crate) fn subscribe(&mut self, topic: &str, policy: &str) -> Result<u64, Fault> {
-        let request = self.next_request();
         let options = if policy == "exact" {
             json!({})
         } else {
             json!({"match": policy})
         };
+        self.subscribe_with(topic, &options)
+    }
+
+    /// The same with any options. No event that follows is passed over: see `into_socket`.
+    pub(crate) fn subscribe_with(&mut self, topic: &str, options: &Value) -> Result<u64, Fault> {
+        let request = self.next_request();
         self.send(&json!([32, request, options, topic]))?;
         self.expect("SUBSCRIBE", 33)?
             .get(2)

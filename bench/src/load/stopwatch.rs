@@ -67,6 +67,9 @@ pub(crate) struct Outcome {
     /// Resident memory of the server per idle session in KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) kib_per_session: Option<f64>,
+    /// How far the server's resident memory grew meanwhile, at most, in KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) peak_growth_kib: Option<f64>,
 }
 
 /// A result as printed: what was measured, and how it went.

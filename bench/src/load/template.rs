@@ -46,14 +46,21 @@ enum Number {
 }
 
 impl Template {
-    /// PUBLISH to each of `topics` in turn; all topics have names of one length.
-    pub(crate) fn publish(wire: Wire, topics: &[String], acknowledge: bool) -> Self {
+    /// PUBLISH to each of `topics` in turn; all topics have names of one length. `size`: bytes of
+    /// the arguments, as far as a filler before the payload can make it so; `None`: the payload alone.
+    pub(crate) fn publish(
+        wire: Wire,
+        topics: &[String],
+        acknowledge: bool,
+        size: Option<usize>,
+    ) -> Self {
         let options = if acknowledge {
             json!({"acknowledge": true})
         } else {
             json!({})
         };
-        let message = |topic: &String| json!([16, FIRST_REQUEST, options, topic, [place_text()]]);
+        let arguments = arguments(wire.format, size);
+        let message = |topic: &String| json!([16, FIRST_REQUEST, options, topic, arguments]);
         Self::of_requests(wire, &topics.iter().map(message).collect::<Vec<_>>())
     }
 
@@ -203,6 +210,22 @@ impl Cover {
     }
 }
 
+/// The payload's place, and before it a string that makes the whole `size` bytes long. The payload
+/// stays last: that is where it is found fastest.
+fn arguments(format: Format, size: Option<usize>) -> Value {
+    let alone = json!([place_text()]);
+    let Some(size) = size.filter(|size| *size > format.encode(&alone).len()) else {
+        return alone;
+    };
+    let filled = |length: usize| json!(["f".repeat(length), place_text()]);
+    let least = format.encode(&filled(0)).len();
+    // The head of MessagePack's string grows with the string.
+    (0..=4)
+        .filter_map(|head| Some(filled(size.checked_sub(least + head)?)))
+        .find(|arguments| format.encode(arguments).len() == size)
+        .unwrap_or(alone)
+}
+
 fn place_text() -> String {
     String::from_utf8_lossy(&stamp::payload(STAMP_PLACE)).into_owned()
 }
@@ -274,7 +297,7 @@ mod tests {
         for framing in [Framing::Raw, Framing::Ws] {
             for format in [Format::Json, Format::Msgpack] {
                 let wire = Wire { framing, format };
-                let mut template = Template::publish(wire, &topics, true);
+                let mut template = Template::publish(wire, &topics, true, None);
                 let batch = template.fill(5, 1_000, BATCH).to_vec();
                 let found = messages(wire, &batch);
                 assert_eq!(found.len(), BATCH);
@@ -293,12 +316,26 @@ mod tests {
     }
 
     #[test]
+    fn arguments_are_as_long_as_asked_and_end_with_the_payload() {
+        for format in [Format::Json, Format::Msgpack] {
+            for size in [200, 201, 1_000, 70_000] {
+                let arguments = arguments(format, Some(size));
+                assert_eq!(format.encode(&arguments).len(), size);
+                assert_eq!(arguments[1], place_text());
+            }
+            for size in [None, Some(0), Some(130)] {
+                assert_eq!(arguments(format, size), json!([place_text()]));
+            }
+        }
+    }
+
+    #[test]
     fn a_timed_message_carries_its_time() {
         let wire = Wire {
             framing: Framing::Ws,
             format: Format::Json,
         };
-        let mut template = Template::publish(wire, &["com.t".to_owned()], false);
+        let mut template = Template::publish(wire, &["com.t".to_owned()], false, None);
         let found = messages(wire, template.fill_timed(3, 123_456_789));
         let payload = found[0][4][0].as_str().unwrap();
         assert_eq!(stamp::time_of(payload.as_bytes()), Some(123_456_789));

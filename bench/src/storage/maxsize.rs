@@ -1,0 +1,153 @@
+//! What a store takes on disk: bytes an event, and never more than it may, however much is written.
+
+use super::bare::Bare;
+use super::folder::{self, Watch};
+use super::plan::{self, BYTES, DELAY, LARGEST, Part, SIZE, TIMES, USUAL_BATCH};
+use super::realm::{Rate, Realm, ms};
+use super::router::fresh;
+use super::{Bench, Done};
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+/// `maxsize` of the store whose bytes are counted.
+const ROOMY: u64 = 1 << 30;
+/// Commits that take this much longer than the median are counted.
+const LATE: Duration = Duration::from_millis(10);
+
+/// Bytes an event where nothing is dropped.
+pub(super) fn measure_bytes(bench: &mut Bench<'_>) -> Done {
+    let folder = fresh(&bench.folder.join("disk"))?;
+    let store = folder.join("store");
+    let mut realm = Realm::open(&store, ROOMY, 1)?;
+    for _ in 0..bench.scale.counted / USUAL_BATCH as u64 {
+        realm.publish(USUAL_BATCH)?;
+    }
+    let events = realm.store.usage().events;
+    if events != bench.scale.counted {
+        return Err(format!("{events} events are there").into());
+    }
+    let bytes = folder::size(&store)? as f64;
+    let row = plan::store_name(events);
+    let mut enter = |column: &str, value| bench.book.enter(0, Part::Disk, &row, column, value);
+    enter(BYTES, bytes / events as f64);
+    enter("MiB", bytes / f64::from(1 << 20));
+    drop(realm);
+    Ok(fs::remove_dir_all(&folder)?)
+}
+
+/// Five times each `maxsize`, while somebody looks.
+pub(super) fn measure(bench: &mut Bench<'_>) -> Done {
+    for maxsize in bench.scale.maxsizes {
+        let folder = fresh(&bench.folder.join("maxsize"))?;
+        let watch = Watch::default();
+        let written = thread::scope(|scope| {
+            let watching = scope.spawn(|| watch.run(&folder.join("store")));
+            let written = overfill(&folder, *maxsize, &watch);
+            watch.end();
+            match watching.join() {
+                Ok(seen) => seen?,
+                Err(_) => return Err("nobody looked at the folder to the end".into()),
+            }
+            written
+        })?;
+        enter(bench, *maxsize, written, &watch);
+        fs::remove_dir_all(&folder)?;
+    }
+    Ok(())
+}
+
+/// Commits of the engine and of the bare file, and how large the folder was after each multiple.
+struct Written {
+    engine: Vec<Duration>,
+    bare: Vec<Duration>,
+    sizes: Vec<u64>,
+}
+
+fn overfill(folder: &Path, maxsize: u64, watch: &Watch) -> Done<Written> {
+    let store = folder.join("store");
+    let mut realm = Realm::open(&store, maxsize, 1)?;
+    let mut bare = Bare::begin(&folder.join("bare"), USUAL_BATCH)?;
+    let commits = (maxsize / (SIZE * USUAL_BATCH) as u64).max(1);
+    let mut written = Written {
+        engine: Vec::new(),
+        bare: Vec::new(),
+        sizes: Vec::new(),
+    };
+    for time in 1..=TIMES {
+        for _ in 0..commits {
+            written.engine.push(realm.publish(USUAL_BATCH)?);
+            written.bare.push(bare.append()?);
+        }
+        written.sizes.push(folder::size(&store)?);
+        // It is full by now: how far it shrinks when it drops is what counts.
+        if time == 1 {
+            watch.forget_smallest();
+        }
+    }
+    Ok(written)
+}
+
+fn enter(bench: &mut Bench<'_>, maxsize: u64, written: Written, watch: &Watch) {
+    let row = plan::maxsize_row(maxsize);
+    let mut enter = |column: &str, value| bench.book.enter(0, Part::Maxsize, &row, column, value);
+    let percent = |bytes: u64| bytes as f64 * 100.0 / maxsize as f64;
+    for (time, bytes) in (1..).zip(&written.sizes) {
+        enter(&format!("after {time}x, %"), percent(*bytes));
+    }
+    let (looks, smallest, largest) = watch.seen();
+    enter(LARGEST, percent(largest));
+    enter("at least, %", percent(smallest));
+    enter("looks", looks as f64);
+    let late = [&written.engine, &written.bare].map(|commits| late(commits));
+    let engine = Rate::of(written.engine, USUAL_BATCH);
+    let bare = Rate::of(written.bare, USUAL_BATCH);
+    enter("engine, events/s", engine.rate);
+    enter("p99 commit, ms", ms(engine.p99));
+    enter("worst commit, ms", ms(engine.worst));
+    enter("worst bare, ms", ms(bare.worst));
+    enter(DELAY, ms(engine.worst.saturating_sub(bare.worst)));
+    enter("commits 10 ms over the median", late[0]);
+    enter("bare 10 ms over the median", late[1]);
+}
+
+fn late(commits: &[Duration]) -> f64 {
+    let mut sorted = commits.to_vec();
+    sorted.sort_unstable();
+    let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+    let late = sorted.iter().filter(|commit| **commit > median + LATE);
+    late.count() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_is_ten_milliseconds_over_the_median() {
+        let commits = [30, 1, 1, 11, 1, 12, 2].map(Duration::from_millis);
+        assert_eq!(late(&commits), 1.0);
+        let commits = [30, 1, 1, 14, 1, 12, 2].map(Duration::from_millis);
+        assert_eq!(late(&commits), 2.0);
+        assert_eq!(late(&[]), 0.0);
+    }
+
+    #[test]
+    fn a_small_store_stays_within_its_size_at_every_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let (watch, maxsize) = (Watch::default(), 5 << 20);
+        let store = folder.path().join("store");
+        let written = thread::scope(|scope| {
+            let watching = scope.spawn(|| watch.run(&store));
+            let written = overfill(folder.path(), maxsize, &watch);
+            watch.end();
+            watching.join().unwrap().unwrap();
+            written.unwrap()
+        });
+        let (looks, smallest, largest) = watch.seen();
+        assert!(looks > 0 && smallest > 0 && largest <= maxsize, "{watch:?}");
+        assert_eq!(written.sizes.len() as u64, TIMES);
+        assert_eq!(written.engine.len(), written.bare.len());
+    }
+}
