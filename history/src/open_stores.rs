@@ -118,21 +118,34 @@ impl OpenStores {
         self.began.elapsed()
     }
 
-    /// Whether one more store can be open without another one being closed.
-    pub(crate) fn has_room(&self) -> bool {
-        self.open.lock().count() < self.most
+    /// A place for one more store, if there is one without another being closed.
+    pub(crate) fn try_admit(self: &Arc<Self>) -> Option<Admission> {
+        let mut open = self.open.lock();
+        if open.count() >= self.most {
+            return None;
+        }
+        open.opening += 1;
+        Some(self.admission())
     }
 
     /// Makes room for one more store, which is about to be opened.
     pub(crate) fn admit(self: &Arc<Self>) -> Admission {
-        let mut within = self.open.lock().count() < self.most;
-        while !within && self.rest_one() {
-            within = self.open.lock().count() < self.most;
-        }
-        self.open.lock().opening += 1;
-        if !within {
-            self.tell(StoreNews::OverBudget);
-        }
+        let began = Instant::now();
+        let mut admission = loop {
+            if let Some(admission) = self.try_admit() {
+                break admission;
+            }
+            if !self.rest_one() {
+                self.open.lock().opening += 1;
+                self.tell(StoreNews::OverBudget);
+                break self.admission();
+            }
+        };
+        admission.began = began;
+        admission
+    }
+
+    fn admission(self: &Arc<Self>) -> Admission {
         Admission {
             stores: Arc::clone(self),
             began: Instant::now(),

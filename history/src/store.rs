@@ -119,7 +119,8 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// what is older than a filter's `max_age`. To be told before a turn of questions and every
     /// [`tell_time_every`](Self::tell_time_every), so that space is given back where nothing is
     /// asked and nothing comes in. Off the event loop: in memory it drops at once what is too old,
-    /// and a store at rest is opened where something is. A time before the last one told changes nothing.
+    /// and a store at rest is opened where something is. A time before the last one told changes
+    /// nothing.
     fn at(&self, now: Timestamp);
 
     /// How often [`at`](Self::at) wants to be called: a tenth of the shortest `max_age`, at least

@@ -110,7 +110,7 @@ impl OnDemand {
             return Err(OpenError::Random("not a store of this engine".to_owned()));
         };
         let site = Site::take(disk, sizes(&config)?, path, &config)?;
-        let admission = stores.has_room().then(|| stores.admit());
+        let admission = stores.try_admit();
         let known = find_out(&site, &config, admission.is_some())?;
         let is_open = known.engine.is_some();
         let admission = is_open.then(|| admission.unwrap_or_else(|| stores.admit()));
