@@ -31,15 +31,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use futures_util::FutureExt as _;
 use log::{error, info};
 use rewamp_history::{AppendError, Event, EventStore, Sequence, StoreError, Timestamp};
+use rewamp_wamp::id::SubscriptionId;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 
 use crate::clock::Clock;
+use crate::meta::Found;
 use crate::metrics::{Id, RealmMetrics};
 use crate::realm::Realm;
 use crate::realm::messages::Room;
+use crate::turns::{Turns, questions_at_once};
 use accept::Shared;
 use follow::Tracks;
 use fullness::Fullness;
@@ -87,6 +91,7 @@ pub struct History {
     resolved: Recipient<Resolved>,
     /// The newest event accepted.
     newest: Sequence,
+    turns: Turns,
 }
 
 /// The buffer that fills.
@@ -113,6 +118,14 @@ pub(crate) struct Reserve {
     pub(crate) end: Sequence,
 }
 
+/// Which subscription has this ID, where only the disk knows.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Lookup {
+    pub(crate) id: SubscriptionId,
+    pub(crate) tell: Box<dyn FnOnce(Found) + Send>,
+}
+
 /// Commits everything accepted so far. The answer comes when it is done and everybody who waited
 /// for it has been told.
 #[derive(Message)]
@@ -136,6 +149,7 @@ impl History {
         settings: HistorySettings,
         clock: Clock,
         metrics: RealmMetrics,
+        turns: Turns,
     ) -> Acceptance {
         let fullness = Fullness::new(Arc::clone(&realm_name), metrics.gauge(Id::HistoryFull));
         let shared = Arc::new(Shared::new(store.opened().reserved, fullness));
@@ -145,7 +159,7 @@ impl History {
             news: realm.clone().recipient(),
             resolved: realm.clone().recipient(),
             newest: store.opened().next_sequence.previous(),
-            tracks: Tracks::new(reader::at_once(), metrics.clone()),
+            tracks: Tracks::new(questions_at_once(), metrics.clone()),
             store: Arc::clone(&store),
             settings: settings.clone(),
             shared: Arc::clone(&shared),
@@ -157,6 +171,7 @@ impl History {
             timer: None,
             degraded: false,
             idle: Vec::new(),
+            turns,
         };
         history.report_usage();
         if store.opened().readonly {
@@ -197,7 +212,7 @@ impl History {
         self.committing = Some(Arc::clone(&events));
         let store = Arc::clone(&self.store);
         let began = self.clock.now();
-        let transaction = spawn_blocking(move || store.append(&events).map(drop));
+        let transaction = self.at_work(move || store.append(&events).map(drop));
         let done = transaction
             .into_actor(self)
             .map(move |result, history, ctx| {
@@ -273,6 +288,22 @@ impl History {
             .set(i64::from(self.degraded));
     }
 
+    /// Does something that may wait for the disk, when it is its turn.
+    fn at_work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = Result<T, JoinError>> + 'static {
+        let turns = self.turns.clone();
+        async move {
+            let turn = turns.write().await;
+            let work = move || {
+                let _turn = turn;
+                work()
+            };
+            spawn_blocking(work).await
+        }
+    }
+
     /// For the store, which has no clock of its own.
     fn time(&self) -> Timestamp {
         Timestamp::from_nanos(self.clock.now())
@@ -288,6 +319,18 @@ impl History {
         self.metrics
             .gauge(Id::HistoryBytes)
             .set(i64::try_from(usage.bytes).unwrap_or(i64::MAX));
+        let lost = self.store.lost();
+        let missing = lost.iter().map(|lost| {
+            let after = lost.to.next().get();
+            after.saturating_sub(lost.from.get())
+        });
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics
+            .gauge(Id::HistoryMissingEvents)
+            .set(number(missing.sum()));
+        self.metrics
+            .gauge(Id::HistorySetAside)
+            .set(number(self.store.set_aside()));
         for (configured, (_, events)) in self.store.filters().iter().zip(usage.filters) {
             self.metrics.history_events(&configured.filter.uri, events);
         }
@@ -336,8 +379,11 @@ impl Actor for History {
         if let Some(every) = self.store.tell_time_every() {
             ctx.run_interval(every, |history, ctx| {
                 let (store, now) = (Arc::clone(&history.store), history.time());
-                let told = spawn_blocking(move || store.at(now)).into_actor(history);
-                ctx.spawn(told.map(|_, history, _| history.report_usage()));
+                let told = history.at_work(move || store.at(now));
+                ctx.spawn(
+                    told.into_actor(history)
+                        .map(|_, history, _| history.report_usage()),
+                );
             });
         }
     }
@@ -372,7 +418,7 @@ impl Handler<Reserve> for History {
 
     fn handle(&mut self, reserve: Reserve, ctx: &mut Context<Self>) {
         let store = Arc::clone(&self.store);
-        let reserved = spawn_blocking(move || store.reserve(reserve.end));
+        let reserved = self.at_work(move || store.reserve(reserve.end));
         let done = reserved.into_actor(self).map(|result, history, _| {
             let result = result.unwrap_or_else(|panic| Err(commit::panicked(&panic)));
             match result {
@@ -387,6 +433,17 @@ impl Handler<Reserve> for History {
             }
         });
         ctx.spawn(done);
+    }
+}
+
+impl Handler<Lookup> for History {
+    type Result = ();
+
+    fn handle(&mut self, lookup: Lookup, ctx: &mut Context<Self>) {
+        let store = Arc::clone(&self.store);
+        let found = self.at_work(move || store.find_subscription(lookup.id));
+        let told = found.map(move |found| (lookup.tell)(found.unwrap_or_default()));
+        ctx.spawn(told.into_actor(self));
     }
 }
 
@@ -407,8 +464,9 @@ impl Handler<Close> for History {
 
     fn handle(&mut self, close: Close, _: &mut Context<Self>) -> Self::Result {
         let store = Arc::clone(&self.store);
+        let closed = self.at_work(move || store.close(close.next));
         Box::pin(async move {
-            spawn_blocking(move || store.close(close.next))
+            closed
                 .await
                 .unwrap_or_else(|panic| Err(commit::panicked(&panic)))
         })

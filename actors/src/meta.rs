@@ -4,6 +4,7 @@
 
 pub mod events; // what the router publishes of itself
 mod arguments; // what a call came with
+mod lookup; // which subscription it is about, where only the disk knows
 mod sessions; // who is here
 mod subscriptions; // who listens to what
 mod replay; // who wants to hear the past
@@ -26,6 +27,8 @@ use crate::realm::Realm;
 use crate::realm::member::Member;
 use crate::session::encoding;
 use arguments::Arguments;
+
+pub(crate) use lookup::Found;
 
 /// A procedure of the router.
 pub struct Procedure {
@@ -162,6 +165,9 @@ impl Realm {
             let failure = Failure::new(error_uri::NO_SUCH_PROCEDURE, text);
             return self.fail_meta(member, call.request, failure);
         };
+        if self.looks_up(member, call, procedure) {
+            return;
+        }
         match self.call_procedure(member, call, procedure) {
             Ok(Some(value)) => {
                 let message = WampMessage::Result(CallResult {

@@ -7,7 +7,7 @@ mod table; // what there is
 
 pub use table::{Id, Kind, Metric, TABLE};
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
@@ -29,9 +29,12 @@ pub type Gauge = PrometheusGauge<i64, AtomicI64>;
 /// Counts observations by size.
 pub type Histogram = PrometheusHistogram;
 
-/// Realms that appear by name; later ones share the name `other`. Realms come from the
-/// configuration, so this bounds what a scrape costs, not what a client can do.
+/// Realms that appear by name; later ones share the name `other`, and their gauges are added up;
+/// `history_events` has the named ones alone. Realms come from the configuration, so this bounds
+/// what a scrape costs, not what a client can do.
 const REALMS_BY_NAME: usize = 200;
+
+const OTHER: &str = "other";
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -85,6 +88,19 @@ impl Series {
     }
 }
 
+/// The handles of one realm, a row each.
+#[derive(Debug, Clone)]
+struct Handles {
+    by_name: bool,
+    rows: Arc<[Option<Handle>]>,
+}
+
+impl Handles {
+    fn row(&self, at: usize) -> Option<&Handle> {
+        self.rows.get(at)?.as_ref()
+    }
+}
+
 /// All metrics of a node. Cheap to clone; every clone counts into the same registry.
 #[derive(Debug, Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -93,7 +109,7 @@ pub struct Metrics(Arc<Inner>);
 struct Inner {
     registry: Registry,
     series: Vec<Series>,
-    realms: Mutex<HashSet<String>>,
+    realms: Mutex<HashMap<Arc<str>, Handles>>,
 }
 
 impl Metrics {
@@ -117,6 +133,7 @@ impl Metrics {
     /// # Errors
     /// Never in practice: writing to a string does not fail.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        self.add_up();
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.0.registry)?;
         Ok(text)
@@ -126,20 +143,72 @@ impl Metrics {
     #[must_use]
     pub fn realm(&self, realm: &str) -> RealmMetrics {
         let mut realms = self.0.realms.lock();
-        let known = realms.contains(realm) || realms.len() < REALMS_BY_NAME;
-        let name = if known { realm } else { "other" };
-        realms.insert(name.to_owned());
-        drop(realms);
-        let labels = vec![("realm", name.to_owned())];
-        let handles = TABLE
-            .iter()
-            .zip(&self.0.series)
-            .map(|(metric, series)| (metric.labels == REALM).then(|| series.with(&labels)))
-            .collect();
+        let handles = match realms.get(realm) {
+            Some(known) => known.clone(),
+            None => {
+                let handles = self.handles(realm, realms.len() < REALMS_BY_NAME);
+                realms.insert(realm.into(), handles.clone());
+                handles
+            }
+        };
+        let name = if handles.by_name { realm } else { OTHER };
         RealmMetrics {
             name: name.into(),
             handles,
             node: self.clone(),
+        }
+    }
+
+    /// A realm without a name of its own counts into the counters of all such, and has its gauges
+    /// for itself: what one of them is does not say what another is.
+    fn handles(&self, realm: &str, by_name: bool) -> Handles {
+        let labels = vec![("realm", if by_name { realm } else { OTHER }.to_owned())];
+        let rows = TABLE.iter().zip(&self.0.series).map(|(metric, series)| {
+            let handle = || match metric.kind {
+                Kind::Gauge if !by_name => Handle::Gauge(Gauge::default()),
+                _ => series.with(&labels),
+            };
+            (metric.labels == REALM).then(handle)
+        });
+        Handles {
+            by_name,
+            rows: rows.collect(),
+        }
+    }
+
+    /// Brings the gauges of `other` up to the sum of those realms' own.
+    fn add_up(&self) {
+        let realms = self.0.realms.lock();
+        let others: Vec<_> = realms.values().filter(|realm| !realm.by_name).collect();
+        if others.is_empty() {
+            return;
+        }
+        let labels = vec![("realm", OTHER.to_owned())];
+        for (at, (metric, series)) in TABLE.iter().zip(&self.0.series).enumerate() {
+            let own = |realm: &&Handles| match realm.row(at) {
+                Some(Handle::Gauge(gauge)) => gauge.get(),
+                _ => 0,
+            };
+            if metric.kind == Kind::Gauge
+                && metric.labels == REALM
+                && let Handle::Gauge(sum) = series.with(&labels)
+            {
+                sum.set(others.iter().map(own).sum());
+            }
+        }
+    }
+
+    /// Adds `n` to a counter without labels.
+    pub fn count(&self, id: Id, n: u64) {
+        if let Some(Handle::Counter(counter)) = self.labelled(id, &Labels::new()) {
+            counter.inc_by(n);
+        }
+    }
+
+    /// Adds an observation to a histogram without labels.
+    pub fn observe(&self, id: Id, value: f64) {
+        if let Some(Handle::Histogram(histogram)) = self.labelled(id, &Labels::new()) {
+            histogram.observe(value);
         }
     }
 
@@ -177,7 +246,7 @@ impl Default for Metrics {
 #[derive(Debug, Clone)]
 pub struct RealmMetrics {
     name: Arc<str>,
-    handles: Arc<[Option<Handle>]>,
+    handles: Handles,
     node: Metrics,
 }
 
@@ -220,6 +289,9 @@ impl RealmMetrics {
 
     /// Says how many events a history filter shows.
     pub fn history_events(&self, filter: &str, events: u64) {
+        if !self.handles.by_name {
+            return;
+        }
         let labels = vec![
             ("realm", self.name.to_string()),
             ("filter", filter.to_owned()),
@@ -231,7 +303,7 @@ impl RealmMetrics {
 
     fn handle(&self, id: Id) -> Option<&Handle> {
         debug_assert!(TABLE.get(id as usize).is_some_and(|metric| metric.id == id));
-        self.handles.get(id as usize)?.as_ref()
+        self.handles.row(id as usize)
     }
 }
 
@@ -245,7 +317,13 @@ mod tests {
         let realm = metrics.realm("realm1");
         realm.messages("PUBLISH").inc();
         realm.history_events("com.", 3);
-        metrics.gauge(Id::Connections).set(1);
+        for metric in TABLE.iter().filter(|metric| metric.labels.is_empty()) {
+            match metric.kind {
+                Kind::Counter => metrics.count(metric.id, 1),
+                Kind::Gauge => drop(metrics.gauge(metric.id).inc()),
+                Kind::Histogram => metrics.observe(metric.id, 1.0),
+            }
+        }
         metrics.aborted("protocol_violation");
         let text = metrics.encode().unwrap();
         for (at, metric) in TABLE.iter().enumerate() {
@@ -275,5 +353,19 @@ mod tests {
             text.matches("rewamp_publications_total{").count(),
             REALMS_BY_NAME + 1
         );
+    }
+
+    #[test]
+    fn the_state_of_a_realm_without_a_name_is_its_own() {
+        let metrics = Metrics::new();
+        let realm = |number: usize| metrics.realm(&format!("realm{number}"));
+        let last = REALMS_BY_NAME + 3;
+        for number in 0..last {
+            realm(number).gauge(Id::HistoryDegraded).set(1);
+        }
+        realm(last - 1).gauge(Id::HistoryDegraded).set(0);
+        assert_eq!(realm(last - 2).gauge(Id::HistoryDegraded).get(), 1);
+        let text = metrics.encode().unwrap();
+        assert!(text.contains("rewamp_history_degraded{realm=\"other\"} 2"));
     }
 }

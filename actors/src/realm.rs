@@ -33,17 +33,19 @@ use foldhash::HashMap;
 use log::warn;
 use rewamp_history::{EventStore, Filter};
 use rewamp_wamp::id::{RandomIds, SessionId, SubscriptionId};
-use rewamp_wamp::message::Message as WampMessage;
+use rewamp_wamp::message::{Call, Message as WampMessage};
 use rewamp_wamp::uri::UriCheck;
 
 use crate::broker::{Broker, Delivery, SlowConsumer};
 use crate::clock::Clock;
 use crate::dealer::Dealer;
 use crate::history::{Acceptance, History, HistorySettings, News, Resolved};
+use crate::meta::Found;
 use crate::metrics::{Gauge, Id, RealmMetrics};
 use crate::router::{RealmHandle, Router};
 use crate::session::encoding;
 use crate::session::outbox::OutboxLimits;
+use crate::turns::Turns;
 use batch::Received;
 use held::Held;
 use member::Member;
@@ -83,6 +85,9 @@ pub struct Realm {
     pub(crate) history: Option<Acceptance>,
     /// The subscriptions of the history filters, which exist without a subscriber.
     pub(crate) filters: HashMap<SubscriptionId, Filter>,
+    /// What the history found out about the subscription of the call under way.
+    pub(crate) looked_up: Option<(SubscriptionId, Found)>,
+    pub(crate) address: Addr<Realm>,
     held: Held,
     ids: RandomIds,
     clock: Clock,
@@ -124,6 +129,7 @@ pub fn start(
     let metrics = router.metrics.realm(&name);
     let ids = RandomIds::from_os()?;
     let (realm_name, realm_metrics) = (Arc::clone(&name), metrics.clone());
+    let turns = router.turns.clone();
     let address = Realm::create(|ctx| {
         Realm::new(
             settings,
@@ -131,7 +137,8 @@ pub fn start(
             realm_metrics,
             ids,
             clock,
-            &ctx.address(),
+            ctx.address(),
+            turns,
         )
     });
     let handle = RealmHandle {
@@ -150,11 +157,20 @@ impl Realm {
         metrics: RealmMetrics,
         ids: RandomIds,
         clock: Clock,
-        address: &Addr<Self>,
+        address: Addr<Self>,
+        turns: Turns,
     ) -> Self {
         let history = settings.history.map(|(store, history)| {
             let (name, clock) = (Arc::clone(&name), clock.clone());
-            History::start(name, address, store, history, clock, metrics.clone())
+            History::start(
+                name,
+                &address,
+                store,
+                history,
+                clock,
+                metrics.clone(),
+                turns,
+            )
         });
         let filters = history
             .as_ref()
@@ -176,6 +192,8 @@ impl Realm {
             routes: Routes::new(metrics.clone()),
             history,
             filters: filters.into_iter().collect(),
+            looked_up: None,
+            address,
             held: Held::new(settings.patience, metrics.gauge(Id::HeldBatches)),
             ids,
             clock,
@@ -199,6 +217,14 @@ impl Realm {
             published: 0,
             scratch: BytesMut::new(),
         }
+    }
+
+    /// Goes on with a call that had to wait for something of the realm's own.
+    pub(crate) fn resume_call(&mut self, member: &Rc<Member>, call: &Call) {
+        self.now = self.clock.now();
+        self.broker.flush(&mut self.delivery);
+        self.call_meta(member, call);
+        self.hand_over();
     }
 
     /// Answers something that `member` asked for.

@@ -8,6 +8,7 @@ use dashmap::DashMap;
 
 use crate::metrics::{Metrics, RealmMetrics};
 use crate::realm::Realm;
+use crate::turns::Turns;
 
 /// How to reach a realm.
 #[derive(Clone)]
@@ -26,15 +27,25 @@ pub struct Router {
     realms: Arc<DashMap<String, RealmHandle>>,
     /// The node's metrics.
     pub metrics: Metrics,
+    /// How much is at work in the node's stores.
+    pub turns: Turns,
 }
 
 impl Router {
-    /// A router without a realm.
+    /// A router without a realm, of whose stores as many as there are may be at work.
     #[must_use]
     pub fn new(metrics: Metrics) -> Self {
+        let turns = Turns::new(usize::MAX, &metrics);
+        Self::with_turns(metrics, turns)
+    }
+
+    /// A router without a realm.
+    #[must_use]
+    pub fn with_turns(metrics: Metrics, turns: Turns) -> Self {
         Self {
             realms: Arc::default(),
             metrics,
+            turns,
         }
     }
 

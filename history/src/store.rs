@@ -49,8 +49,8 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// [remembered](Self::remember_pattern).
     fn find_subscription(&self, id: SubscriptionId) -> Option<(ByteString, MatchPolicy)>;
 
-    /// The same as far as it can be told without waiting for the disk: `None` may mean that only
-    /// the disk knows.
+    /// The same for what was [remembered](Self::remember_pattern), as far as it can be told without
+    /// waiting for the disk: `None` may mean that only the disk knows.
     fn find_remembered(&self, id: SubscriptionId) -> Option<(ByteString, MatchPolicy)> {
         self.find_subscription(id)
     }

@@ -15,8 +15,8 @@ use rewamp_wamp::payload::Payload;
 
 use super::fullness::Fullness;
 use super::{
-    Close, Flush, Follow, History, HistorySettings, Question, Reserve, Resolve, Store, Track,
-    Waiting,
+    Close, Flush, Follow, History, HistorySettings, Lookup, Question, Reserve, Resolve, Store,
+    Track, Waiting,
 };
 
 /// What the realm and the actor both see.
@@ -292,6 +292,22 @@ impl Acceptance {
     /// Bytes that the store takes at most.
     pub fn maxsize(&self) -> u64 {
         self.settings.maxsize
+    }
+
+    /// Somebody may publish soon: what that needs of the disk is seen to before he does.
+    pub fn expect_publications(&self) {
+        if !self.readonly {
+            self.reserve_when_due();
+        }
+    }
+
+    /// Has a subscription looked for.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "calls are read from clients only as fast as their sessions' tickets allow"
+    )]
+    pub(crate) fn look_up(&self, lookup: Lookup) {
+        self.address.do_send(lookup);
     }
 
     /// Has a question answered. What was accepted before is in the answer.

@@ -111,21 +111,32 @@ impl History {
                 return;
             };
             self.tracks.running += 1;
-            let reading = Reading {
-                store: Arc::clone(&self.store),
-                pending: self.pending(),
-                newest: self.newest,
-                failed: self.tracks.failed.iter().copied().collect(),
-                metrics: self.tracks.metrics.clone(),
-            };
-            let of = Arc::clone(&track);
-            let turn = spawn_blocking(move || step::turn(&reading, &of));
-            let done = turn.into_actor(self).map(move |turn, history, ctx| {
+            let (turns, of) = (self.turns.clone(), Arc::clone(&track));
+            let turn = async move { turns.read().await };
+            let stepped = turn.into_actor(self).then(move |turn, history, _| {
+                let reading = history.reading();
+                let step = move || {
+                    let _turn = turn;
+                    step::turn(&reading, &of)
+                };
+                spawn_blocking(step).into_actor(history)
+            });
+            let done = stepped.map(move |turn, history, ctx| {
                 history.tracks.running -= 1;
                 history.turned(track, turn, ctx);
                 history.run_tracks(ctx);
             });
             ctx.spawn(done);
+        }
+    }
+
+    fn reading(&mut self) -> Reading {
+        Reading {
+            store: Arc::clone(&self.store),
+            pending: self.pending(),
+            newest: self.newest,
+            failed: self.tracks.failed.iter().copied().collect(),
+            metrics: self.tracks.metrics.clone(),
         }
     }
 
@@ -216,7 +227,7 @@ impl Handler<Resolve> for History {
     fn handle(&mut self, resolve: Resolve, ctx: &mut Context<Self>) {
         let store = Arc::clone(&self.store);
         let (pending, newest) = (self.pending(), self.newest);
-        let found = spawn_blocking(move || {
+        let found = self.at_work(move || {
             let begin = resolve.begin(&*store, &pending, newest);
             Resolved {
                 asked: resolve,

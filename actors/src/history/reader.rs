@@ -13,13 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::{History, Question, page};
 use crate::metrics::{Gauge, Id, RealmMetrics};
-
-/// Questions of a realm that are answered at the same time, each on a thread: one less than there
-/// are processors, since reading keeps one busy and routing needs one; at least 1, at most 4.
-/// Others wait their turn; metric `rewamp_history_waiting_queries`.
-pub(super) fn at_once() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).clamp(1, 4))
-}
+use crate::turns::questions_at_once;
 
 /// Questions that one turn answers at most, so that a turn is short however small the pages.
 const TURN: usize = 64;
@@ -31,6 +25,8 @@ pub(super) struct Readers {
     sessions: HashMap<SessionId, Asker>,
     turns: VecDeque<SessionId>,
     running: usize,
+    /// Turns of a realm at the same time: as many as the whole node has. Others wait; metric
+    /// `rewamp_history_waiting_queries`.
     at_once: usize,
     address: Option<Addr<History>>,
     waiting: Gauge,
@@ -55,7 +51,7 @@ impl Readers {
             sessions: HashMap::default(),
             turns: VecDeque::new(),
             running: 0,
-            at_once: at_once(),
+            at_once: questions_at_once(),
             address: None,
             waiting: metrics.gauge(Id::HistoryWaitingQueries),
             metrics,
@@ -144,15 +140,19 @@ fn tell_drained(address: &Addr<History>, session: SessionId) {
 impl History {
     fn run_turns(&mut self, ctx: &mut Context<Self>) {
         while let Some((session, questions)) = self.readers.next_turn() {
-            let now = self.time();
-            let store = Arc::clone(&self.store);
-            let pending = self.pending();
-            let asked = questions.len();
-            let turn = spawn_blocking(move || {
-                store.at(now);
-                answer_all(&*store, &pending, questions)
+            let (turns, asked) = (self.turns.clone(), questions.len());
+            let turn = async move { turns.read().await };
+            let answered = turn.into_actor(self).then(move |turn, history, _| {
+                let (store, now) = (Arc::clone(&history.store), history.time());
+                let pending = history.pending();
+                let answer = move || {
+                    let _turn = turn;
+                    store.at(now);
+                    answer_all(&*store, &pending, questions)
+                };
+                spawn_blocking(answer).into_actor(history)
             });
-            let done = turn.into_actor(self).map(move |left, history, ctx| {
+            let done = answered.map(move |left, history, ctx| {
                 // A panic takes the questions of this turn with it, and nothing else.
                 let left = left.unwrap_or_default();
                 history.readers.turn_done(session, asked - left.len(), left);

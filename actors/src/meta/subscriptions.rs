@@ -47,7 +47,10 @@ impl Realm {
         let created = self.started;
         let (uri, match_policy) = match self.filters.get(&id) {
             Some(filter) => (filter.uri.clone(), filter.match_policy),
-            None => self.history.as_ref()?.store().find_subscription(id)?,
+            None => match &self.looked_up {
+                Some((of, found)) if *of == id => found.clone()?,
+                _ => self.history.as_ref()?.store().find_remembered(id)?,
+            },
         };
         Some(Known {
             id,

@@ -99,6 +99,24 @@ pub enum Id {
     HistoryMissingEvents,
     /// Damaged parts of the store set aside and kept.
     HistorySetAside,
+    /// 1 while the realm's store cannot be opened.
+    HistoryUnavailable,
+    /// Event stores that are open.
+    OpenStores,
+    /// How long someone waited for a store to be opened.
+    StoreOpenSeconds,
+    /// Event stores that could not be opened when they were wanted.
+    StoreOpenFailures,
+    /// How long closing a store took.
+    StoreRestSeconds,
+    /// Event stores closed, although not idle, because others were wanted.
+    StoreEvictions,
+    /// Event stores opened beyond the budget, because all others were in use.
+    StoresOverBudget,
+    /// Turns of commits and questions that are at work in event stores.
+    StoreTurns,
+    /// Turns of commits and questions that wait for others to end.
+    StoreTurnsWaiting,
 }
 
 /// A row of [`TABLE`].
@@ -433,5 +451,68 @@ pub const TABLE: &[Metric] = &[
         Kind::Gauge,
         REALM,
         "Damaged parts of the store set aside and kept",
+    ),
+    row(
+        Id::HistoryUnavailable,
+        "history_unavailable",
+        Kind::Gauge,
+        REALM,
+        "1 while the realm's store cannot be opened: events are routed and not stored",
+    ),
+    row(
+        Id::OpenStores,
+        "open_stores",
+        Kind::Gauge,
+        NODE,
+        "Event stores that are open",
+    ),
+    row(
+        Id::StoreOpenSeconds,
+        "store_open_seconds",
+        Kind::Histogram,
+        NODE,
+        "How long someone waited for an event store to be opened",
+    ),
+    row(
+        Id::StoreOpenFailures,
+        "store_open_failures",
+        Kind::Counter,
+        NODE,
+        "Event stores that could not be opened when they were wanted",
+    ),
+    row(
+        Id::StoreRestSeconds,
+        "store_rest_seconds",
+        Kind::Histogram,
+        NODE,
+        "How long closing an event store took that was not wanted for now",
+    ),
+    row(
+        Id::StoreEvictions,
+        "store_evictions",
+        Kind::Counter,
+        NODE,
+        "Event stores closed, although not idle, because others were wanted",
+    ),
+    row(
+        Id::StoresOverBudget,
+        "stores_over_budget",
+        Kind::Counter,
+        NODE,
+        "Event stores opened beyond the budget, because all others were in use",
+    ),
+    row(
+        Id::StoreTurns,
+        "store_turns",
+        Kind::Gauge,
+        NODE,
+        "Commits and turns of questions that are at work in event stores",
+    ),
+    row(
+        Id::StoreTurnsWaiting,
+        "store_turns_waiting",
+        Kind::Gauge,
+        NODE,
+        "Commits and turns of questions that wait until others have ended",
     ),
 ];

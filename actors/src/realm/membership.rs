@@ -20,6 +20,7 @@ use rewamp_wamp::value::{Dict, Value};
 use super::Realm;
 use super::member::Member;
 use super::messages::Join;
+use super::route::Routes;
 use crate::meta::events;
 use crate::metrics::Id;
 use crate::session::encoding;
@@ -75,6 +76,9 @@ impl Realm {
         let welcome = self.welcome(&member);
         self.answer(&member, &welcome);
         self.members.insert(member.id(), Rc::clone(&member));
+        if let Some(history) = &self.history {
+            history.expect_publications();
+        }
         self.gauges.sessions.inc();
         self.metrics.count(Id::Joins, 1);
         let details = &member.details;
@@ -161,5 +165,9 @@ impl Realm {
             ]
         });
         debug!(realm = &*self.name; "{} sessions", self.members.len());
+        if self.members.is_empty() {
+            // A realm with nobody in it shall cost little.
+            self.routes = Routes::new(self.metrics.clone());
+        }
     }
 }

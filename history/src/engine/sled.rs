@@ -374,6 +374,13 @@ impl EventStore for Sled {
     }
 
     fn find_subscription(&self, id: SubscriptionId) -> Option<(ByteString, MatchPolicy)> {
+        let key = &self.shared.head.origin.key;
+        let filters = self.filters().iter().map(|configured| &configured.filter);
+        for filter in filters {
+            if key.subscription(&filter.uri, filter.match_policy) == id {
+                return Some((filter.uri.clone(), filter.match_policy));
+            }
+        }
         if let Some(found) = self.find_remembered(id) {
             return Some(found);
         }
@@ -390,14 +397,7 @@ impl EventStore for Sled {
     }
 
     fn find_remembered(&self, id: SubscriptionId) -> Option<(ByteString, MatchPolicy)> {
-        let key = &self.shared.head.origin.key;
-        let mut filters = self.filters().iter().map(|configured| &configured.filter);
-        let filter =
-            filters.find(|filter| key.subscription(&filter.uri, filter.match_policy) == id);
-        match filter {
-            Some(filter) => Some((filter.uri.clone(), filter.match_policy)),
-            None => self.shared.patterns.find(id),
-        }
+        self.shared.patterns.find(id)
     }
 
     fn remember_pattern(&self, uri: &str, match_policy: MatchPolicy) {
