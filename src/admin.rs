@@ -65,7 +65,11 @@ impl Status {
     /// What is not as it should be, although routing goes on. A full, read-only or damaged store
     /// never makes the node not ready: other nodes could not serve its history either.
     fn degraded(&self) -> Vec<Value> {
-        const REASONS: [(Id, &str); 4] = [
+        const REASONS: [(Id, &str); 5] = [
+            (
+                Id::HistoryUnavailable,
+                "the event store cannot be opened: events are routed and not stored",
+            ),
             (Id::HistoryDegraded, "the event store cannot be written"),
             (
                 Id::HistoryFull,

@@ -3,6 +3,7 @@
 
 mod signals; // what the operating system asks
 mod limits; //  how many clients there can be
+mod stores; //  how many stores are open
 mod realms; //  realms and their stores
 mod doors; //   listeners and what they speak
 mod logins; //  who may come in
@@ -11,17 +12,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{error, info, warn};
+use futures_util::future::join_all;
+use log::{info, warn};
 use rewamp_actors::clock::Clock;
 use rewamp_actors::metrics::{Id, Metrics};
 use rewamp_actors::realm as realm_actor;
 use rewamp_actors::router::Router;
+use rewamp_actors::turns::Turns;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use self::doors::{Bound, DoorError};
-use self::realms::Threads;
+use self::realms::{Retries, Threads};
 use self::signals::Signals;
 use crate::admin::{self, Phase, Status};
 use crate::config::Config;
@@ -80,10 +83,10 @@ async fn live(config: &Config) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION"),
         config.folder.display()
     );
-    let connections = limits::connections();
+    limits::raise();
     let bound = Bound::bind(config)?;
     let node = tokio::select! {
-        node = Node::start(config, bound, connections) => node?,
+        node = Node::start(config, bound) => node?,
         signal = signals.next() => {
             info!("{signal} while starting: the node ends");
             return Ok(());
@@ -107,30 +110,32 @@ struct Node {
     connections: Arc<Connections>,
     /// True: nobody comes in any more.
     stop: watch::Sender<bool>,
+    retries: Retries,
     /// Keeps the admin listener open until the very end, so that it can say that the node stops.
     _admin: watch::Sender<bool>,
     _threads: Threads,
 }
 
 impl Node {
-    async fn start(config: &Config, mut bound: Bound, connections: usize) -> Result<Self, Failure> {
+    async fn start(config: &Config, mut bound: Bound) -> Result<Self, Failure> {
         let (metrics, clock) = (Metrics::new(), Clock::system());
         let names = config.realms.iter().map(|realm| realm.name.clone());
         let status = Status::starting(names, &metrics);
-        let router = Router::new(metrics.clone());
+        let most = stores::budget(config);
+        let router = Router::with_turns(metrics.clone(), Turns::new(most, &metrics));
         let admin = serve_admin(config, &mut bound, &status, &router, &clock).await?;
         let threads = Threads::new(config.realm_arbiters);
-        for (index, realm) in config.realms.iter().enumerate() {
-            if let Err(error) = realms::start(index, realm, &router, &clock, &threads).await {
-                error!(realm = realm.name.as_str(); "the realm is not started: {error}");
-                metrics.realm(&realm.name).gauge(Id::HistoryDegraded).set(1);
-            }
-        }
+        let realms = realms::Node {
+            router: router.clone(),
+            clock: clock.clone(),
+            stores: stores::open(config, most, &metrics),
+        };
+        let retries = realms::start(&config.realms, &realms, &threads).await;
         if router.realms().is_empty() && !config.realms.is_empty() {
             return Err(Failure::NoRealm);
         }
         metrics.gauge(Id::Connections).set(0); // so that it is there before the first client
-        let connections = Connections::new(connections, &metrics);
+        let connections = Connections::new(limits::connections(most), &metrics);
         let door = Door::new(router.clone(), &connections, clock);
         let (stop, stopped) = watch::channel(false);
         bound.open(config, &door, &router, &stopped).await?;
@@ -140,6 +145,7 @@ impl Node {
             router,
             connections,
             stop,
+            retries,
             _admin: admin,
             _threads: threads,
         })
@@ -151,9 +157,9 @@ impl Node {
         self.status.set(Phase::Stopping);
         self.stop.send_replace(true);
         self.connections.stop_reading();
-        for realm in self.router.realms() {
-            realm_actor::stop(&realm).await;
-        }
+        drop(self.retries);
+        let realms = self.router.realms();
+        join_all(realms.iter().map(realm_actor::stop)).await;
         // Those who never joined a realm.
         self.connections.finish();
         if timeout(CLOSE_WITHIN, self.connections.all_closed())

@@ -17,11 +17,13 @@ mod follow; // sessions that get events from the history
 mod following; // what one of them has of it
 mod held; // publications that wait for room in the history
 mod stop; // a clean stop
+mod unavailable; // a history whose store is not open
 #[cfg(test)]
 mod tests;
 
 pub use held::PATIENCE;
 pub use stop::stop;
+pub use unavailable::{StoreNotOpened, StoreOpened, Unavailable};
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -69,6 +71,8 @@ pub struct RealmSettings {
     pub patience: Duration,
     /// Its history, if it keeps one.
     pub history: Option<(Arc<dyn EventStore>, HistorySettings)>,
+    /// The history that it should keep, if its store is not open.
+    pub unavailable: Option<Unavailable>,
 }
 
 /// See the head of this file.
@@ -83,6 +87,8 @@ pub struct Realm {
     pub(crate) members: HashMap<SessionId, Rc<Member>>,
     routes: Routes,
     pub(crate) history: Option<Acceptance>,
+    pub(crate) unavailable: Option<Unavailable>,
+    turns: Turns,
     /// The subscriptions of the history filters, which exist without a subscriber.
     pub(crate) filters: HashMap<SubscriptionId, Filter>,
     /// What the history found out about the subscription of the call under way.
@@ -162,6 +168,7 @@ impl Realm {
     ) -> Self {
         let history = settings.history.map(|(store, history)| {
             let (name, clock) = (Arc::clone(&name), clock.clone());
+            let turns = turns.clone();
             History::start(
                 name,
                 &address,
@@ -172,6 +179,8 @@ impl Realm {
                 turns,
             )
         });
+        let unavailable = i64::from(settings.unavailable.is_some());
+        metrics.gauge(Id::HistoryUnavailable).set(unavailable);
         let filters = history
             .as_ref()
             .map(Acceptance::filter_subscriptions)
@@ -191,6 +200,8 @@ impl Realm {
             members: HashMap::default(),
             routes: Routes::new(metrics.clone()),
             history,
+            unavailable: settings.unavailable,
+            turns,
             filters: filters.into_iter().collect(),
             looked_up: None,
             address,

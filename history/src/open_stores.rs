@@ -105,10 +105,11 @@ impl OpenStores {
     /// # Errors
     /// The store cannot be used, or is not this realm's.
     pub fn open(self: &Arc<Self>, config: StoreConfig) -> Result<Arc<dyn EventStore>, OpenError> {
-        match config.engine {
+        match &config.engine {
             Engine::Sled {
-                readonly: false, ..
-            } => Ok(OnDemand::open(config, self)?),
+                path,
+                readonly: false,
+            } => Ok(OnDemand::open(&path.clone(), config, self)?),
             Engine::Sled { readonly: true, .. } | Engine::Memory => store::open(config),
         }
     }

@@ -36,6 +36,8 @@ pub(super) fn build(tree: Value, around: &Surroundings) -> Result<Config, serde_
             .admin
             .map(|admin| builder.endpoint(admin, &Path::root().key("rewamp").key("admin"))),
         realm_arbiters: node.rewamp.realm_arbiters,
+        open_stores: node.rewamp.open_stores,
+        store_idle: Duration::from_secs(node.rewamp.store_idle),
         realms: Vec::new(),
         transports: Vec::new(),
     };

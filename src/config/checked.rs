@@ -25,6 +25,10 @@ pub struct Config {
     pub admin: Option<Endpoint>,
     /// Threads of their own for realms, 0…256; 0: a realm shares the thread of its sessions.
     pub realm_arbiters: u16,
+    /// Stores on disk that are open at the same time, from 1.
+    pub open_stores: u64,
+    /// How long a store stays open that nobody uses, from 1 s.
+    pub store_idle: Duration,
     /// The realms, each name once.
     pub realms: Vec<Realm>,
     /// The listeners, no two at one address.

@@ -19,6 +19,8 @@ pub(super) struct RewampNode {
     pub admin: Option<Endpoint>,
     pub loglevel: String,
     pub realm_arbiters: u16,
+    pub open_stores: u64,
+    pub store_idle: u64,
 }
 
 #[derive(Debug, Deserialize)]

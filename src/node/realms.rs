@@ -3,24 +3,28 @@
 //! lives.
 
 use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::Arbiter;
-use log::{info, warn};
+use futures_util::{StreamExt as _, stream};
+use log::{error, info, warn};
 use rewamp_actors::broker::SlowConsumer;
 use rewamp_actors::clock::Clock;
 use rewamp_actors::history::HistorySettings;
 use rewamp_actors::metrics::{Id, Metrics};
 use rewamp_actors::realm::role::{Allow, Disclose, Permission, Role, Roles};
-use rewamp_actors::realm::{self, RealmSettings};
+use rewamp_actors::realm::{self, RealmSettings, StoreNotOpened, StoreOpened, Unavailable};
 use rewamp_actors::router::{RealmHandle, Router};
 use rewamp_actors::session::outbox::OutboxLimits;
-use rewamp_history::{EventStore, Filter, Full, OpenError, Sequence, StoreConfig};
+use rewamp_history::{EventStore, Filter, Full, OpenError, OpenStores, Sequence, StoreConfig};
 use rewamp_wamp::uri::MatchPolicy;
 use thiserror::Error;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::sleep;
 
 use crate::config::checked::{self, Buffer, Engine, Realm, Store};
 
@@ -34,16 +38,18 @@ const IN_MEMORY: Buffer = Buffer {
 /// The part of a store that one publication may have; more could empty the history of others.
 const LARGEST_PART: u64 = 8;
 
+/// Stores that are opened at the same time when the node starts. 8: enough for a disk to have
+/// something to combine.
+const AT_ONCE: usize = 8;
+
+/// How long it takes until a store that could not be opened is tried again, at first and at most.
+/// It doubles in between.
+const TRIED_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
 /// Why a realm is not there. The others are.
 #[derive(Debug, Error)]
-pub(super) enum RealmError {
-    /// Its store cannot be used.
-    #[error("its event store cannot be opened: {0}")]
-    Store(#[from] OpenError),
-    /// The system gives no random numbers.
-    #[error("{0}")]
-    Start(String),
-}
+#[error("{0}")]
+pub(super) struct RealmError(String);
 
 /// Threads for realms.
 pub(super) struct Threads(Vec<Arbiter>);
@@ -62,7 +68,7 @@ impl Threads {
         router: &Router,
         clock: &Clock,
     ) -> Result<RealmHandle, RealmError> {
-        let failed = |error: &dyn std::fmt::Display| RealmError::Start(error.to_string());
+        let failed = |error: &dyn std::fmt::Display| RealmError(error.to_string());
         let thread = index
             .checked_rem(self.0.len())
             .and_then(|index| self.0.get(index));
@@ -76,33 +82,119 @@ impl Threads {
         });
         match handle.await {
             Ok(handle) => handle.map_err(|error| failed(&error)),
-            Err(_) => Err(RealmError::Start(
-                "the thread of the realm has ended".to_owned(),
-            )),
+            Err(_) => Err(RealmError("the thread of the realm has ended".to_owned())),
         }
     }
 }
 
-/// Starts the `index`th realm and makes it known to `router`.
-///
-/// # Errors
-/// It cannot be; the others still can.
-pub(super) async fn start(
-    index: usize,
-    realm: &Realm,
-    router: &Router,
-    clock: &Clock,
-    threads: &Threads,
-) -> Result<RealmHandle, RealmError> {
-    let history = match &realm.store {
-        Some(store) => Some(open(&realm.name, store, clock, &router.metrics).await?),
-        None => {
-            info!(realm = realm.name.as_str(); "realm without a history");
-            None
+/// What all realms of a node share.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) router: Router,
+    pub(super) clock: Clock,
+    pub(super) stores: Arc<OpenStores>,
+}
+
+/// Starts all realms, and makes them known to the router. Those whose store cannot be opened route
+/// without it, and it is tried again until the returned tasks are dropped.
+pub(super) async fn start(realms: &[Realm], node: &Node, threads: &Threads) -> Retries {
+    let mut retries = Retries(Vec::new());
+    let mut opened = stream::iter(realms)
+        .map(|realm| async move {
+            match &realm.store {
+                Some(store) => Some(open(&realm.name, store, node).await),
+                None => {
+                    info!(realm = realm.name.as_str(); "realm without a history");
+                    None
+                }
+            }
+        })
+        .buffered(AT_ONCE);
+    for (index, realm) in realms.iter().enumerate() {
+        let (history, failed) = match opened.next().await.flatten() {
+            Some(Ok(history)) => (Some(history), None),
+            Some(Err(error)) => (None, Some(error)),
+            None => (None, None),
+        };
+        if let Some(error) = &failed {
+            error!(
+                realm = realm.name.as_str();
+                "events are routed and not stored: the event store cannot be opened: {error}"
+            );
         }
-    };
+        let settings = settings(realm, history, failed.as_ref());
+        let started = threads.start(index, settings, &node.router, &node.clock);
+        match started.await {
+            Ok(handle) => {
+                if failed.is_some_and(|error| may_pass(&error))
+                    && let Some(store) = &realm.store
+                {
+                    retries.begin(handle, store.clone(), node.clone());
+                }
+            }
+            Err(error) => error!(realm = realm.name.as_str(); "the realm is not started: {error}"),
+        }
+    }
+    retries
+}
+
+/// Whether trying again may help. A store of another realm or of a later version stays what it is.
+fn may_pass(error: &OpenError) -> bool {
+    match error {
+        OpenError::Io { .. }
+        | OpenError::InUse { .. }
+        | OpenError::NoStore { .. }
+        | OpenError::Replaced { .. }
+        | OpenError::Random(_) => true,
+        OpenError::OtherRealm { .. }
+        | OpenError::NewerVersion { .. }
+        | OpenError::TooSmall { .. } => false,
+    }
+}
+
+/// The tasks that try again to open stores.
+pub(super) struct Retries(Vec<JoinHandle<()>>);
+
+impl Retries {
+    fn begin(&mut self, realm: RealmHandle, store: Store, node: Node) {
+        self.0.push(actix_rt::spawn(async move {
+            let (mut pause, longest) = TRIED_AGAIN;
+            loop {
+                sleep(pause).await;
+                pause = longest.min(pause * 2);
+                let told = match open(&realm.name, &store, &node).await {
+                    Ok((store, settings)) => {
+                        // A realm that is gone needs no store.
+                        let _ = realm.address.send(StoreOpened { store, settings }).await;
+                        return;
+                    }
+                    Err(error) => {
+                        let why = error.to_string();
+                        realm.address.send(StoreNotOpened { why }).await
+                    }
+                };
+                if told.is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+}
+
+impl Drop for Retries {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn settings(
+    realm: &Realm,
+    history: Option<(Arc<dyn EventStore>, HistorySettings)>,
+    failed: Option<&OpenError>,
+) -> RealmSettings {
     let limit = |configured: u64| usize::try_from(configured).unwrap_or(usize::MAX);
-    let settings = RealmSettings {
+    let filters = realm.store.iter().flat_map(filters).collect();
+    RealmSettings {
         name: realm.name.clone(),
         uri_check: realm.uri_check,
         roles: realm.roles.iter().map(role).collect::<Roles>(),
@@ -117,8 +209,8 @@ pub(super) async fn start(
         },
         patience: realm::PATIENCE,
         history,
-    };
-    threads.start(index, settings, router, clock).await
+        unavailable: failed.map(|error| Unavailable::new(filters, error.to_string())),
+    }
 }
 
 fn role(role: &checked::Role) -> Role {
@@ -150,9 +242,8 @@ fn role(role: &checked::Role) -> Role {
 async fn open(
     realm: &str,
     store: &Store,
-    clock: &Clock,
-    metrics: &Metrics,
-) -> Result<(Arc<dyn EventStore>, HistorySettings), RealmError> {
+    node: &Node,
+) -> Result<(Arc<dyn EventStore>, HistorySettings), OpenError> {
     let (engine, buffer, sync) = match &store.engine {
         Engine::Memory => (rewamp_history::Engine::Memory, IN_MEMORY, false),
         Engine::Sled {
@@ -180,13 +271,25 @@ async fn open(
         },
         sync,
         limit: store.limit,
-        filters: store.filters.iter().map(filter).collect(),
-        memory_begin: Sequence::new(clock.now() / 1_000),
+        filters: filters(store).collect(),
+        memory_begin: Sequence::new(node.clock.now() / 1_000),
     };
-    let opened = spawn_blocking(move || rewamp_history::open(config))
-        .await
-        .map_err(|panic| RealmError::Start(panic.to_string()))??;
-    report(realm, store, &*opened, metrics);
+    let path = match &config.engine {
+        rewamp_history::Engine::Sled { path, .. } => path.clone(),
+        rewamp_history::Engine::Memory => PathBuf::new(),
+    };
+    let stores = Arc::clone(&node.stores);
+    let turn = node.router.turns.write().await;
+    let opened = spawn_blocking(move || {
+        let _turn = turn;
+        stores.open(config)
+    });
+    let opened = opened.await.map_err(|panic| OpenError::Io {
+        what: "a fault of the program with",
+        path,
+        source: io::Error::other(panic),
+    })??;
+    report(realm, store, &*opened, &node.router.metrics);
     let settings = HistorySettings {
         buffertime: buffer.time,
         maxbuffer: usize::try_from(buffer.events).unwrap_or(usize::MAX),
@@ -198,13 +301,13 @@ async fn open(
     Ok((opened, settings))
 }
 
-fn filter(filter: &checked::Filter) -> Filter {
-    Filter {
+fn filters(store: &Store) -> impl Iterator<Item = Filter> {
+    store.filters.iter().map(|filter| Filter {
         limit: filter.limit,
         limit_per_topic: filter.limit_per_topic,
         max_age: filter.max_age,
         ..Filter::new(filter.uri.as_str(), filter.match_policy)
-    }
+    })
 }
 
 /// Says what the store keeps, where, up to which size, and what it found.
@@ -235,20 +338,13 @@ fn report(realm: &str, store: &Store, opened: &dyn EventStore, metrics: &Metrics
         metrics.count(Id::HistoryRecoveredEvents, found.events);
         info!(realm; "the store was not closed cleanly and has been recovered");
     }
-    let mut missing = 0;
     for lost in &found.lost {
         let (from, to) = (lost.from.get(), lost.to.get());
-        missing += (to + 1).saturating_sub(from);
         warn!(realm; "events may be missing, sequences {from} to {to}: {}", lost.why);
     }
     for path in &found.set_aside {
         warn!(realm; "what cannot be read was set aside as {}", path.display());
     }
-    let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
-    metrics.gauge(Id::HistoryMissingEvents).set(number(missing));
-    metrics
-        .gauge(Id::HistorySetAside)
-        .set(number(found.set_aside.len() as u64));
 }
 
 fn describe(filter: &checked::Filter, store: &Store) -> String {

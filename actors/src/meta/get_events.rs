@@ -13,8 +13,8 @@ use super::keywords::Keywords;
 use super::subscriptions::Known;
 use super::{Arguments, Failure};
 use crate::history::{About, Cursor, Paging, Question, Walk};
-use crate::realm::Realm;
 use crate::realm::member::Member;
+use crate::realm::{Realm, Unavailable};
 use crate::session::outbox::Ticket;
 
 /// The procedure.
@@ -33,7 +33,7 @@ pub(super) fn question(
     member: &Member,
     args: &mut Arguments,
 ) -> Result<Question, Failure> {
-    let store = store(realm)?;
+    let store = store(realm, args, "subscription_id")?;
     let by_spec = args.has_keyword_besides(&["subscription_id"]);
     let walking = walking(args, store.opened().incarnation)?;
     let known = realm.subscription(args.id("subscription_id")?)?;
@@ -90,7 +90,7 @@ pub(super) fn info(
     member: &Member,
     args: &mut Arguments,
 ) -> Result<Question, Failure> {
-    let store = store(realm)?;
+    let store = store(realm, args, "subscription")?;
     let known = realm.subscription(args.id("subscription")?)?;
     let scope = scope(realm, member, &known)?;
     let mut limits = Dict::new();
@@ -130,14 +130,16 @@ fn seconds(age: std::time::Duration) -> Value {
     }
 }
 
-fn store(realm: &Realm) -> Result<&dyn EventStore, Failure> {
-    let history = realm.history.as_ref().ok_or_else(|| {
-        Failure::message(
-            error_uri::HISTORY_UNAVAILABLE,
-            "event history not available or enabled",
-        )
-    })?;
-    Ok(&**history.store())
+/// The store, if it is open; `parameter` names the subscription that is asked for.
+fn store<'r>(
+    realm: &'r Realm,
+    args: &mut Arguments,
+    parameter: &str,
+) -> Result<&'r dyn EventStore, Failure> {
+    match &realm.history {
+        Some(history) => Ok(&**history.store()),
+        None => Err(no_history(realm, args, parameter)?),
+    }
 }
 
 fn viewer(member: &Member) -> Viewer {
@@ -197,6 +199,29 @@ fn walking(args: &mut Arguments, incarnation: Incarnation) -> Result<Walking, Fa
     Ok(Walking::GoesOn(Box::new(cursor)))
 }
 
+/// Why there is no history to ask.
+fn no_history(realm: &Realm, args: &mut Arguments, parameter: &str) -> Result<Failure, Failure> {
+    let none = Failure::message(
+        error_uri::HISTORY_UNAVAILABLE,
+        "event history not available or enabled",
+    );
+    let Some(unavailable) = &realm.unavailable else {
+        return Ok(none);
+    };
+    // Which subscription an ID is, the store alone may know.
+    let known = realm.subscription(args.id(parameter)?);
+    let uncovered = known.is_ok_and(|known| !unavailable.covers(&known.uri, known.match_policy));
+    Ok(match uncovered {
+        true => none,
+        false => unavailable_now(unavailable),
+    })
+}
+
+/// What is asked of a history whose store is not open.
+pub(super) fn unavailable_now(unavailable: &Unavailable) -> Failure {
+    Failure::new(error_uri::STORE_UNAVAILABLE, unavailable.why())
+}
+
 /// Which history that is, if there is one and the caller may see it.
 fn scope(realm: &Realm, member: &Member, known: &Known) -> Result<Scope, Failure> {
     let (uri, match_policy) = (&known.uri, known.match_policy);
@@ -211,7 +236,9 @@ fn scope(realm: &Realm, member: &Member, known: &Known) -> Result<Scope, Failure
         .role
         .may_subscribe(uri, match_policy)
         .map_err(|denied| member.not_authorized(denied))?;
-    let Some(filter) = store(realm)?.covering(uri, match_policy) else {
+    let store = realm.history.as_ref().map(|history| history.store());
+    let filter = store.and_then(|store| store.covering(uri, match_policy));
+    let Some(filter) = filter else {
         return Err(Failure::message(
             error_uri::HISTORY_UNAVAILABLE,
             "event history for the given subscription is not available or enabled",

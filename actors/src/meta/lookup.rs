@@ -16,8 +16,8 @@ use crate::realm::Realm;
 use crate::realm::member::Member;
 use crate::session::outbox::Ticket;
 
-/// The first parameter of every procedure that is about one subscription.
-const SUBSCRIPTION: &str = "subscription_id";
+/// What procedures that are about one subscription call their first parameter.
+const SUBSCRIPTION: [&str; 2] = ["subscription_id", "subscription"];
 
 /// What the history found out.
 pub(crate) type Found = Option<(ByteString, MatchPolicy)>;
@@ -43,11 +43,12 @@ impl Realm {
         call: &Call,
         procedure: &Procedure,
     ) -> bool {
-        if procedure.parameters.first() != Some(&SUBSCRIPTION) {
+        let first = procedure.parameters.first();
+        let Some(parameter) = first.filter(|first| SUBSCRIPTION.contains(first)) else {
             return false;
-        }
+        };
         let named = Arguments::read(procedure, &call.payload)
-            .and_then(|mut arguments| arguments.id(SUBSCRIPTION));
+            .and_then(|mut arguments| arguments.id(parameter));
         // What is wrong with the arguments is told by the procedure.
         let Some(id) = named.ok().and_then(SubscriptionId::new) else {
             return false;

@@ -9,6 +9,7 @@ use rewamp_wamp::uri::{MatchPolicy, is_restricted, matches};
 use rewamp_wamp::value::{Dict, Value};
 
 use super::events::describe;
+use super::get_events::unavailable_now;
 use super::sessions::no_such_session;
 use super::{Arguments, Failure};
 use crate::realm::Realm;
@@ -138,6 +139,12 @@ pub(super) fn lookup(realm: &Realm, _: &Member, args: &mut Arguments) -> Result<
         .broker
         .lookup(&topic, match_policy)
         .map(|held| held.id);
+    if let Some(unavailable) = &realm.unavailable
+        && held.is_none()
+        && unavailable.covers(&topic, match_policy)
+    {
+        return Err(unavailable_now(unavailable));
+    }
     let id = held.or_else(|| {
         let store = realm.history.as_ref()?.store();
         store.covering(&topic, match_policy)?;

@@ -106,7 +106,7 @@ impl Realm {
     fn welcome(&self, member: &Member) -> WampMessage {
         let details = &member.details;
         let mut broker = BROKER.to_vec();
-        if self.history.is_some() {
+        if self.history.is_some() || self.unavailable.is_some() {
             broker.push(feature::EVENT_HISTORY);
             broker.push(feature::REPLAY);
         }

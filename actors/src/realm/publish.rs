@@ -47,6 +47,8 @@ enum Kept {
     NoRoom,
     /// The history is only read.
     ReadOnly,
+    /// The history's store is not open.
+    Unavailable,
 }
 
 /// A publication without options that receivers see, which went to one subscription or none and
@@ -85,6 +87,7 @@ impl Realm {
         }
         let id = self.ids.draw();
         let kept = match stored {
+            None if self.should_be_stored(publish, &route) => Kept::Unavailable,
             None => Kept::No,
             Some(_) if readonly => Kept::ReadOnly,
             Some(_) if !has_room => Kept::NoRoom,
@@ -142,10 +145,18 @@ impl Realm {
         let (route, _) = self
             .routes
             .known(&publish.topic, &member.role, generation)?;
-        (route.stored.is_none() && route.matches.len() <= 1).then_some(LastPublication {
+        let stored = route.stored.is_some() || self.unavailable.is_some();
+        (!stored && route.matches.len() <= 1).then_some(LastPublication {
             route,
             exclude_me: publish.options.exclude_me,
         })
+    }
+
+    /// Whether a publication belongs to a history whose store is not open.
+    fn should_be_stored(&self, publish: &Publish, route: &Route) -> bool {
+        let unavailable = self.unavailable.as_ref();
+        unavailable.is_some_and(|history| history.stores(&route.topic))
+            && !names_sessions(&publish.options)
     }
 
     /// What is known of the topic, and what the publisher's role may do there.
@@ -266,6 +277,13 @@ impl Realm {
                 if wanted {
                     let why = "the store has been too slow for too long";
                     self.answer(member, &routed_not_stored(request, member.wire, why));
+                }
+            }
+            (Kept::Unavailable, _) => {
+                self.metrics.count(Id::HistoryNotStored, 1);
+                if let Some(unavailable) = self.unavailable.as_ref().filter(|_| wanted) {
+                    let refusal = routed_not_stored(request, member.wire, unavailable.why());
+                    self.answer(member, &refusal);
                 }
             }
             (Kept::ReadOnly, _) => {

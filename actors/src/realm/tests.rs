@@ -22,7 +22,7 @@ use rewamp_history::{Engine, EventStore, Filter, Full, Sequence, StoreConfig};
 use rewamp_wamp::uri::{MatchPolicy, UriCheck};
 
 use super::role::{Allow, Permission, Role};
-use super::{PATIENCE, RealmSettings, start};
+use super::{PATIENCE, RealmSettings, Unavailable, start};
 use crate::auth::{AnonymousConfig, AuthConfig, Authenticators, DecoyKey};
 use crate::broker::SlowConsumer;
 use crate::clock::Clock;
@@ -51,6 +51,8 @@ struct Setup {
     patience: Duration,
     /// In place of one in memory with these filters.
     store: Option<(Arc<dyn EventStore>, HistorySettings)>,
+    /// Its store could not be opened.
+    unavailable: Option<Unavailable>,
 }
 
 impl Default for Setup {
@@ -64,6 +66,7 @@ impl Default for Setup {
             permissions: vec![everything("")],
             patience: PATIENCE,
             store: None,
+            unavailable: None,
         }
     }
 }
@@ -145,6 +148,7 @@ impl Setup {
             slow_consumer: self.slow_consumer,
             patience: self.patience,
             history,
+            unavailable: self.unavailable,
         };
         let realm = start(settings, &router, clock.clone()).unwrap();
         let config = AuthConfig {

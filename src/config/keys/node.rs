@@ -63,6 +63,21 @@ pub static REWAMP_NODE: Section = Section {
              is best on few cores",
         )
         .default("0"),
+        Key::new(
+            "open_stores",
+            integer(1, 65_536, "stores"),
+            "`sled` stores that are open at the same time, each with a thread, some 25 descriptors \
+             and 10 MB where it is written to. Of those that nobody uses right now the one used \
+             least recently is closed for another; whoever comes to a closed store waits until it \
+             is open",
+        )
+        .default("128"),
+        Key::new(
+            "store_idle",
+            integer(1, 31_536_000, "seconds"),
+            "How long a `sled` store stays open that nobody uses",
+        )
+        .default("300"),
     ],
 };
 

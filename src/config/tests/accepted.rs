@@ -19,6 +19,8 @@ fn a_complete_configuration_arrives_as_it_was_written() {
     let config = config(&complete());
     assert_eq!(config.loglevel, log::LevelFilter::Warn);
     assert_eq!(config.realm_arbiters, 2);
+    assert_eq!(config.open_stores, 40);
+    assert_eq!(config.store_idle, Duration::from_secs(77));
     let admin = config.admin.unwrap();
     assert_eq!(admin.address.to_string(), "127.0.0.1:18142");
     assert_eq!(admin.place.variable, "REWAMP__ADMIN__PORT");

@@ -4,6 +4,7 @@
 //! locked all the time, so what is known of it stays true.
 
 use std::ops::{ControlFlow, Deref};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, FilterId, FilterTable, StoredTopic};
 use crate::open_stores::{OpenStores, Rests};
 use crate::query::{PageEnd, Query, Scope, Viewer};
-use crate::store::{Appended, Engine, EventStore, Info, Lost, Opened, Span, StoreConfig, Usage};
+use crate::store::{Appended, EventStore, Info, Lost, Opened, Span, StoreConfig, Usage};
 use crate::subscription::PatternTable;
 
 /// How long a store that could not be opened is left alone, and everybody told why.
@@ -94,22 +95,11 @@ impl Drop for Using<'_> {
 impl OnDemand {
     /// Opens or begins a store; see [`OpenStores::open`].
     pub(crate) fn open(
+        path: &Path,
         config: StoreConfig,
         stores: &Arc<OpenStores>,
     ) -> Result<Arc<Self>, OpenError> {
-        Self::open_on(Disk::default(), config, stores)
-    }
-
-    pub(super) fn open_on(
-        disk: Disk,
-        config: StoreConfig,
-        stores: &Arc<OpenStores>,
-    ) -> Result<Arc<Self>, OpenError> {
-        let Engine::Sled { path, .. } = &config.engine else {
-            // Nobody asks for it: other engines are not opened here.
-            return Err(OpenError::Random("not a store of this engine".to_owned()));
-        };
-        let site = Site::take(disk, sizes(&config)?, path, &config)?;
+        let site = Site::take(Disk::default(), sizes(&config)?, path, &config)?;
         let admission = stores.try_admit();
         let known = find_out(&site, &config, admission.is_some())?;
         let is_open = known.engine.is_some();
