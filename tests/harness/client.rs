@@ -58,7 +58,12 @@ impl Client {
 
     /// A session in `realm1` as everybody.
     pub(crate) fn join(port: u16) -> io::Result<Self> {
-        Self::connect(port)?.joined()
+        Self::join_realm(port, "realm1")
+    }
+
+    /// A session in a realm.
+    pub(crate) fn join_realm(port: u16, realm: &str) -> io::Result<Self> {
+        Self::connect(port)?.joined(realm)
     }
 
     /// The same, with so small a receive buffer that the router notices when nothing is read.
@@ -66,12 +71,12 @@ impl Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_recv_buffer_size(16 * 1024)?;
         socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
-        Self::over(socket.into())?.joined()
+        Self::over(socket.into())?.joined("realm1")
     }
 
-    fn joined(mut self) -> io::Result<Self> {
+    fn joined(mut self, realm: &str) -> io::Result<Self> {
         let client = &mut self;
-        client.send(&hello("realm1"))?;
+        client.send(&hello(realm))?;
         client.flush()?;
         let welcome = client.receive()?;
         match welcome[0].as_u64() {

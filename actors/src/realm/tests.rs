@@ -9,6 +9,7 @@ mod history; // get_events
 mod state; // the newest of every topic
 mod walk; // by cursor, and history_info
 mod store; // one that stalls or fails
+mod unavailable; // one that does not open
 mod held; // publishers that wait for it
 mod replay; // sessions that get events from it
 mod meta; // the meta API
