@@ -93,6 +93,9 @@ pub(crate) struct LoadArgs {
     /// Modes `stored` and `replay`: publications.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) events: u64,
+    /// Mode `replay`: a run of `stored` has published them already, and nothing came after it.
+    #[arg(long)]
+    pub(crate) filled: bool,
     /// Bytes of the arguments of a publication, from 140; else 200 in `stored` and `replay`, and in
     /// the other modes one string of 128 bytes.
     #[arg(long)]

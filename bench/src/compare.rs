@@ -4,13 +4,13 @@
 mod config; // what the servers are told
 mod servers; // start, ready, stop
 mod plan; // rows and bars
-mod sample; // one run
+pub(crate) mod sample; // one run
 pub(crate) mod machine; // facts for the reader
 mod report; // Markdown
 
 pub(crate) use config::{PLAIN_REALM, STORE_BYTES, STORED_REALM, stored_prefixes};
 pub(crate) use plan::RowWire;
-pub(crate) use sample::{Generator, run};
+pub(crate) use sample::Generator;
 pub(crate) use servers::{Programs, Running, Server};
 
 use crate::load::Mode;

@@ -75,6 +75,8 @@ pub(crate) struct Run {
     pub(crate) sessions: u64,
     /// Events of the modes `stored` and `replay`.
     pub(crate) events: u64,
+    /// Mode `replay`: the events are in the history already, since the last run of `stored`.
+    pub(crate) filled: bool,
     /// Bytes of the arguments of a publication, where it is not the payload alone.
     pub(crate) size: Option<usize>,
     /// Process of the server, for its CPU time and memory.
@@ -109,7 +111,7 @@ impl Run {
             Mode::Acked => self.acknowledged(0, "com.bench.", 256),
             Mode::AckedDurable => self.acknowledged(1, STORED, 256),
             Mode::Stored => stored::store(target, self.events, self.size, server),
-            Mode::Replay => stored::replay(target, self.events, self.size, server),
+            Mode::Replay => stored::replay(target, self.events, self.size, self.filled, server),
             Mode::Latency => {
                 let mut receiver = Session::join(target)?;
                 let topics = names("com.bench.latency", 1);

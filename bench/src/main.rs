@@ -82,6 +82,7 @@ fn measure_load(args: &LoadArgs) -> Result<(), Box<dyn Error>> {
         limit: args.limit,
         sessions: args.sessions,
         events: args.events,
+        filled: args.filled,
         size: args.size,
         ..run
     })
@@ -158,6 +159,7 @@ fn run_of(mode: Mode, target: Target, times: TimingArgs, server: Option<u32>) ->
         limit: 20,
         sessions: 1000,
         events: 0,
+        filled: false,
         size: None,
         server,
     }

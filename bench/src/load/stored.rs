@@ -50,22 +50,25 @@ pub(crate) fn store(
     size: Option<usize>,
     server: Option<u32>,
 ) -> Result<Outcome, Fault> {
-    let mut course = Course::begin(target, events, size)?;
+    let mut course = Course::begin(target, events, size, false)?;
     let stopwatch = course.fill(server)?;
     course.read(None)?;
     Ok(stopwatch.outcome())
 }
 
-/// Fills the history in the same way, reads all of it once so that it is warm, and measures one
-/// subscriber that reads it again.
+/// Fills the history in the same way unless it is `filled`, reads all of it once so that it is warm,
+/// and measures one subscriber that reads it again.
 pub(crate) fn replay(
     target: &Target,
     events: u64,
     size: Option<usize>,
+    filled: bool,
     server: Option<u32>,
 ) -> Result<Outcome, Fault> {
-    let mut course = Course::begin(target, events, size)?;
-    course.fill(None)?;
+    let mut course = Course::begin(target, events, size, filled)?;
+    if !filled {
+        course.fill(None)?;
+    }
     let meter = server.map(Meter::of);
     let before = meter.as_ref().and_then(|meter| {
         meter.reset_peak()?;
@@ -84,24 +87,33 @@ pub(crate) fn replay(
 }
 
 impl<'a> Course<'a> {
-    /// An event of another publisher is the place after which the replay begins.
-    fn begin(target: &'a Target, events: u64, size: Option<usize>) -> Result<Self, Fault> {
+    /// An event of another publisher is the place after which the replay begins; where the history
+    /// is `filled` already, the one before the newest `events`.
+    fn begin(
+        target: &'a Target,
+        events: u64,
+        size: Option<usize>,
+        filled: bool,
+    ) -> Result<Self, Fault> {
         let topic = format!("{STORED}replay");
         let mut asker = Session::join(target)?;
-        asker.publish(&topic, &payload(1, 0))?;
+        if !filled {
+            asker.publish(&topic, &payload(1, 0))?;
+        }
         let found = asker.call(
             "wamp.subscription.lookup",
             json!([STORED, {"match": "prefix"}]),
         )?;
         let subscription = number(target, &found, "/3/0")?;
         let newest = asker.call(GET_EVENTS, json!([subscription, 1]))?;
-        let before = number(target, &newest, "/3/0/0/sequence")?;
+        let newest = number(target, &newest, "/3/0/0/sequence")?;
+        let behind = if filled { events.max(1) } else { 0 };
         Ok(Self {
             target,
             topic,
             events: events.max(1),
             size: size.unwrap_or(SIZE),
-            before,
+            before: newest.saturating_sub(behind),
             subscription,
             asker,
         })

@@ -2,7 +2,7 @@
 
 use super::bare::Bare;
 use super::folder::{self, Watch};
-use super::plan::{self, BYTES, DELAY, LARGEST, Part, SIZE, TIMES, USUAL_BATCH};
+use super::plan::{self, BYTES, DELAY, LARGE, LARGEST, Part, SIZE, TIMES, USUAL_BATCH};
 use super::realm::{Rate, Realm, ms};
 use super::router::fresh;
 use super::{Bench, Done};
@@ -40,22 +40,34 @@ pub(super) fn measure_bytes(bench: &mut Bench<'_>) -> Done {
 /// Five times each `maxsize`, while somebody looks.
 pub(super) fn measure(bench: &mut Bench<'_>) -> Done {
     for maxsize in bench.scale.maxsizes {
-        let folder = fresh(&bench.folder.join("maxsize"))?;
-        let watch = Watch::default();
-        let written = thread::scope(|scope| {
-            let watching = scope.spawn(|| watch.run(&folder.join("store")));
-            let written = overfill(&folder, *maxsize, &watch);
-            watch.end();
-            match watching.join() {
-                Ok(seen) => seen?,
-                Err(_) => return Err("nobody looked at the folder to the end".into()),
-            }
-            written
-        })?;
-        enter(bench, *maxsize, written, &watch);
-        fs::remove_dir_all(&folder)?;
+        let runs = if *maxsize < LARGE {
+            bench.scale.runs
+        } else {
+            1
+        };
+        for run in 0..runs {
+            let folder = fresh(&bench.folder.join("maxsize"))?;
+            let watch = Watch::default();
+            let written = watched(&folder, *maxsize, &watch)?;
+            enter(bench, run, *maxsize, written, &watch);
+            fs::remove_dir_all(&folder)?;
+        }
     }
     Ok(())
+}
+
+fn watched(folder: &Path, maxsize: u64, watch: &Watch) -> Done<Written> {
+    let store = folder.join("store");
+    thread::scope(|scope| {
+        let watching = scope.spawn(|| watch.run(&store));
+        let written = overfill(folder, maxsize, watch);
+        watch.end();
+        match watching.join() {
+            Ok(seen) => seen?,
+            Err(_) => return Err("nobody looked at the folder to the end".into()),
+        }
+        written
+    })
 }
 
 /// Commits of the engine and of the bare file, and how large the folder was after each multiple.
@@ -66,10 +78,10 @@ struct Written {
 }
 
 fn overfill(folder: &Path, maxsize: u64, watch: &Watch) -> Done<Written> {
-    let store = folder.join("store");
+    let (store, batch) = (folder.join("store"), plan::maxsize_batch(maxsize));
     let mut realm = Realm::open(&store, maxsize, 1)?;
-    let mut bare = Bare::begin(&folder.join("bare"), USUAL_BATCH)?;
-    let commits = (maxsize / (SIZE * USUAL_BATCH) as u64).max(1);
+    let mut bare = Bare::begin(&folder.join("bare"), batch)?;
+    let commits = maxsize.div_ceil((SIZE * batch) as u64);
     let mut written = Written {
         engine: Vec::new(),
         bare: Vec::new(),
@@ -77,7 +89,7 @@ fn overfill(folder: &Path, maxsize: u64, watch: &Watch) -> Done<Written> {
     };
     for time in 1..=TIMES {
         for _ in 0..commits {
-            written.engine.push(realm.publish(USUAL_BATCH)?);
+            written.engine.push(realm.publish(batch)?);
             written.bare.push(bare.append()?);
         }
         written.sizes.push(folder::size(&store)?);
@@ -89,9 +101,9 @@ fn overfill(folder: &Path, maxsize: u64, watch: &Watch) -> Done<Written> {
     Ok(written)
 }
 
-fn enter(bench: &mut Bench<'_>, maxsize: u64, written: Written, watch: &Watch) {
-    let row = plan::maxsize_row(maxsize);
-    let mut enter = |column: &str, value| bench.book.enter(0, Part::Maxsize, &row, column, value);
+fn enter(bench: &mut Bench<'_>, run: usize, maxsize: u64, written: Written, watch: &Watch) {
+    let (row, batch) = (plan::maxsize_row(maxsize), plan::maxsize_batch(maxsize));
+    let mut enter = |column: &str, value| bench.book.enter(run, Part::Maxsize, &row, column, value);
     let percent = |bytes: u64| bytes as f64 * 100.0 / maxsize as f64;
     for (time, bytes) in (1..).zip(&written.sizes) {
         enter(&format!("after {time}x, %"), percent(*bytes));
@@ -101,8 +113,8 @@ fn enter(bench: &mut Bench<'_>, maxsize: u64, written: Written, watch: &Watch) {
     enter("at least, %", percent(smallest));
     enter("looks", looks as f64);
     let late = [&written.engine, &written.bare].map(|commits| late(commits));
-    let engine = Rate::of(written.engine, USUAL_BATCH);
-    let bare = Rate::of(written.bare, USUAL_BATCH);
+    let engine = Rate::of(written.engine, batch);
+    let bare = Rate::of(written.bare, batch);
     enter("engine, events/s", engine.rate);
     enter("p99 commit, ms", ms(engine.p99));
     enter("worst commit, ms", ms(engine.worst));
@@ -137,14 +149,7 @@ mod tests {
     fn a_small_store_stays_within_its_size_at_every_look() {
         let folder = tempfile::tempdir().unwrap();
         let (watch, maxsize) = (Watch::default(), 5 << 20);
-        let store = folder.path().join("store");
-        let written = thread::scope(|scope| {
-            let watching = scope.spawn(|| watch.run(&store));
-            let written = overfill(folder.path(), maxsize, &watch);
-            watch.end();
-            watching.join().unwrap().unwrap();
-            written.unwrap()
-        });
+        let written = watched(folder.path(), maxsize, &watch).unwrap();
         let (looks, smallest, largest) = watch.seen();
         assert!(looks > 0 && smallest > 0 && largest <= maxsize, "{watch:?}");
         assert_eq!(written.sizes.len() as u64, TIMES);

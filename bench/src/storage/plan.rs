@@ -20,6 +20,8 @@ pub(super) const STORES: [u64; 3] = [10_000, 1_000_000, 5_000_000];
 pub(super) const TOPICS: u64 = 10_000;
 /// Largest sizes of a store in bytes.
 pub(super) const MAXSIZES: [u64; 3] = [5 << 20, 64 << 20, 1 << 30];
+/// From this one on more events a commit are written, and once only: it takes minutes.
+pub(super) const LARGE: u64 = 1 << 30;
 /// How many times the largest size is written.
 pub(super) const TIMES: u64 = 5;
 
@@ -127,9 +129,9 @@ impl Part {
             ),
             Self::Replay => (
                 "Replay",
-                "One consumer that subscribes with `_replay` and gets everything, for the second \
-                 time; beside it 1 to 1 with events of the same size. Memory: the most that was \
-                 resident during both replays, over what was before.",
+                "One consumer that subscribes with `_replay` and gets 1,000,000 events, for the second \
+                 time; after it 1 to 1 with events of the same size. Memory: the most that was \
+                 resident during both replays, over what a router needs that has just started.",
             ),
             Self::Pages => (
                 "Pages",
@@ -149,8 +151,8 @@ impl Part {
             Self::Disk => ("Bytes on disk", "100 events a commit, `maxsize` 1 GiB."),
             Self::Maxsize => (
                 "Writing five times what fits",
-                "Payload of five times `maxsize`, 100 events a commit, each beside a bare append of \
-                 the same bytes. The folder is looked at all the time, in percent of `maxsize`: after \
+                "Payload of five times `maxsize`, each commit beside a bare append of the same bytes, \
+                 so that a disk that stalls meets both. The folder is looked at all the time, in percent of `maxsize`: after \
                  each multiple written, and the ends (from the second multiple on for the smallest).",
             ),
         }
@@ -204,10 +206,16 @@ pub(super) fn store_name(events: u64) -> String {
 
 /// The row of a `maxsize`.
 pub(super) fn maxsize_row(bytes: u64) -> String {
-    match bytes >> 20 {
+    let size = match bytes >> 20 {
         mib @ 1_024.. => format!("{} GiB", mib >> 10),
         mib => format!("{mib} MiB"),
-    }
+    };
+    format!("{size}, {} a commit", short(maxsize_batch(bytes) as u64))
+}
+
+/// Events a commit that are written to such a store.
+pub(super) fn maxsize_batch(bytes: u64) -> usize {
+    if bytes < LARGE { USUAL_BATCH } else { 1_000 }
 }
 
 /// The bars.
@@ -308,8 +316,8 @@ mod tests {
             assert_eq!(short(number), text);
         }
         assert_eq!(commit_row(1_000, 1), "1,000 a commit, 1 filter");
-        assert_eq!(maxsize_row(1 << 30), "1 GiB");
-        assert_eq!(maxsize_row(5 << 20), "5 MiB");
+        assert_eq!(maxsize_row(1 << 30), "1 GiB, 1,000 a commit");
+        assert_eq!(maxsize_row(5 << 20), "5 MiB, 100 a commit");
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Report<'_> {
         writeln!(
             out,
             "- Events have {} bytes of arguments. Everything is durable: `sync: true`. What is \
-             compared takes turns, {} rounds; a cell is the median (smallest–largest), a ratio is \
+             compared takes turns, rounds: {}; a cell is the median (smallest–largest), a ratio is \
              made in every round. Every event that goes through the router is checked: a run that \
              lost, doubled or reordered one has failed, and a part in which anything failed meets \
              no bar.\n",

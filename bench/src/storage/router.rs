@@ -5,7 +5,7 @@ use super::plan::{self, ACKED_OF_ENGINE, GROWTH, OF_LIVE, Part, SIZE, USUAL_BATC
 use super::realm::{Rate, Realm};
 use super::{Bench, Done};
 use crate::compare::{
-    Generator, PLAIN_REALM, RowWire, Running, STORE_BYTES, STORED_REALM, Server, run,
+    Generator, PLAIN_REALM, RowWire, Running, STORE_BYTES, STORED_REALM, Server, sample,
 };
 use crate::load::{Mode, Outcome, Transport};
 use crate::wire::Format;
@@ -52,7 +52,7 @@ pub(super) fn load(
     arguments: &[(&str, u64)],
 ) -> Done<Outcome> {
     let command = generator(bench, node, mode, wire, arguments)?;
-    Ok(run(command, PATIENCE)?)
+    Ok(sample::run(command, PATIENCE)?)
 }
 
 /// The command of such a run.
@@ -136,12 +136,17 @@ fn measure_stored(
 fn measure_replay_of(bench: &mut Bench<'_>, run: usize, wire: RowWire) -> Done {
     let folder = fresh(&bench.folder.join("replay"))?;
     let store = folder.join("store");
-    let node = bench
-        .programs
-        .start_rewamp(&folder, &store, STORE_BYTES, 1)?;
+    let start = || bench.programs.start_rewamp(&folder, &store, STORE_BYTES, 1);
+    let events = [("--events", bench.scale.replayed)];
+    let node = start()?;
+    load(bench, &node, Mode::Stored, wire, &events)?;
+    drop(node);
+    // Another process: what the first needed to store is no room that a replay may take unseen.
+    let node = start()?;
+    let mut replay = generator(bench, &node, Mode::Replay, wire, &events)?;
+    replay.arg("--filled");
+    let replay = sample::run(replay, PATIENCE)?;
     let live = load(bench, &node, Mode::OneToOne, wire, &[])?;
-    let events = bench.scale.replayed;
-    let replay = load(bench, &node, Mode::Replay, wire, &[("--events", events)])?;
     let mut enter = |column: &str, value| {
         bench
             .book
