@@ -158,6 +158,10 @@ pub(crate) trait Committed {
         reach: &Reach,
     ) -> Result<Amount, StoreError>;
 
+    /// How many of its committed events a choice takes; `None` where looking at each of them is
+    /// the way to know what is kept.
+    fn count_newest(&self, newest: &mut Newest<'_>) -> Result<Option<Amount>, StoreError>;
+
     /// Visits the filter's events on target in order, at least those within `reach`; a few just
     /// outside of it are no harm.
     fn walk(

@@ -12,11 +12,18 @@ use rewamp_wamp::id::SessionId;
 use tokio::task::spawn_blocking;
 
 use super::{History, Question, page};
+use crate::clock::Clock;
 use crate::metrics::{Gauge, Id, RealmMetrics};
 use crate::turns::questions_at_once;
 
 /// Questions that one turn answers at most, so that a turn is short however small the pages.
 const TURN: usize = 64;
+
+/// How long a turn goes on taking further questions, ns: those that are not about a page may each
+/// take longer than all pages of a turn, and others wait.
+///
+/// 50 ms: some hundred small pages, and less than a client would notice.
+const TURN_TIME: u64 = 50_000_000;
 
 pub(super) type Pending = [Arc<[Arc<Event>]>; 2];
 
@@ -85,7 +92,8 @@ impl Readers {
         Some((session, questions))
     }
 
-    /// The end of a turn: `left` are the questions for which there was no room in the outbox.
+    /// The end of a turn: `left` are the questions for which there was no room in the outbox, or
+    /// no time.
     fn turn_done(&mut self, session: SessionId, answered: usize, left: Vec<Question>) {
         self.running -= 1;
         self.waiting.dec_by(answered as i64);
@@ -145,10 +153,11 @@ impl History {
             let answered = turn.into_actor(self).then(move |turn, history, _| {
                 let (store, now) = (Arc::clone(&history.store), history.time());
                 let pending = history.pending();
+                let clock = history.clock.clone();
                 let answer = move || {
                     let _turn = turn;
                     store.at(now);
-                    answer_all(&*store, &pending, questions)
+                    answer_all(&*store, &pending, &clock, questions)
                 };
                 spawn_blocking(answer).into_actor(history)
             });
@@ -163,17 +172,19 @@ impl History {
     }
 }
 
-/// Answers questions of one session until its outbox has had enough; returns the rest.
+/// Answers questions of one session until its outbox or the turn has had enough; returns the rest.
 fn answer_all(
     store: &dyn EventStore,
     pending: &Pending,
+    clock: &Clock,
     questions: Vec<Question>,
 ) -> Vec<Question> {
+    let end = clock.now().saturating_add(TURN_TIME);
     let mut questions = questions.into_iter();
     let mut size = 0;
     let mut last = None;
     while let Some(question) = questions.next() {
-        if question.outbox.is_backed_up() {
+        if question.outbox.is_backed_up() || last.is_some() && clock.now() > end {
             last = Some(Arc::clone(&question.outbox));
             let left = std::iter::once(question).chain(questions).collect();
             wake(last);

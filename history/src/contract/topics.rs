@@ -111,6 +111,10 @@ pub(crate) fn topics_have_the_naive_answer(open: Open<'_>) {
                 if !reverse {
                     expected.reverse();
                 }
+                let info = desk.store.info(&query.scope, &query.viewer, &[pending]);
+                let info = info.unwrap();
+                prop_assert_eq!(info.events, found.len() as u64, "{}", uri);
+                prop_assert!(found.is_empty() || info.bytes > 0);
                 prop_assert_eq!(found, expected, "{} {}", uri, reverse);
             }
         }
@@ -133,6 +137,9 @@ pub(crate) fn a_raised_limit_of_topics_does_not_revive_what_was_dropped(reopen: 
         }
         let numbers: Vec<u64> = desk.ask(&desk.all("com.", Prefix));
         assert_eq!(numbers.len(), expected.len(), "{numbers:?}");
+        let all = desk.all("com.", Prefix);
+        let info = desk.store.info(&all.scope, &all.viewer, &[]).unwrap();
+        assert_eq!(info.events, numbers.len() as u64);
         // Sequences leap from life to life, but their order does not.
         desk.store.close(desk.next).unwrap();
         assert_eq!(numbers, expected);

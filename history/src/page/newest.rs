@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use super::{Reach, Target};
 use crate::event::EventRef;
 use crate::filter::FilterId;
-use crate::query::{Query, Viewer};
+use crate::query::{Query, Scope, Viewer};
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -22,7 +22,8 @@ pub(crate) struct Newest<'q> {
     /// Where they are chosen from.
     pub(crate) range: Reach,
     each: u64,
-    viewer: &'q Viewer,
+    /// `None` where it does not matter who may see what is chosen.
+    viewer: Option<&'q Viewer>,
     topics: HashMap<ByteString, Chosen, foldhash::quality::RandomState>,
     /// Events that may still be looked at and prove to be not for the viewer.
     looks: u64,
@@ -37,7 +38,15 @@ struct Chosen {
 
 impl<'q> Newest<'q> {
     pub(super) fn new(query: &'q Query, each: u64, target: Target<'q>, range: Reach) -> Self {
-        let Query { scope, viewer, .. } = query;
+        Self {
+            viewer: Some(&query.viewer),
+            looks: query.budget,
+            ..Self::for_all(&query.scope, each, target, range)
+        }
+    }
+
+    /// A choice whoever may see what is chosen: made to count it.
+    pub(super) fn for_all(scope: &'q Scope, each: u64, target: Target<'q>, range: Reach) -> Self {
         let target = match target {
             Target::Filter => Target::Pattern(&scope.uri, scope.match_policy),
             narrower => narrower,
@@ -47,10 +56,15 @@ impl<'q> Newest<'q> {
             target,
             range,
             each,
-            viewer,
+            viewer: None,
             topics: HashMap::default(),
-            looks: query.budget,
+            looks: u64::MAX,
         }
+    }
+
+    /// Whether receiver lists matter to it.
+    pub(crate) fn is_for_one(&self) -> bool {
+        self.viewer.is_some()
     }
 
     /// How many events of a topic are still wanted.
@@ -81,7 +95,10 @@ impl<'q> Newest<'q> {
 
     /// Whether the viewer may see an event. One that it may not see is paid for.
     pub(crate) fn admits(&mut self, event: &EventRef<'_>) -> bool {
-        let viewer = self.viewer.as_ref();
+        let Some(viewer) = self.viewer else {
+            return true;
+        };
+        let viewer = viewer.as_ref();
         let admitted = event.receivers.is_none_or(|lists| lists.admit(viewer));
         if !admitted {
             self.looks = self.looks.saturating_sub(1);

@@ -16,8 +16,7 @@ impl Segment {
         target: Target<'_>,
         reach: &Reach,
     ) -> Result<Amount, Fault> {
-        let all = u64::from(self.events());
-        if all == 0 || !self.knows(filter) {
+        if self.events() == 0 || !self.knows(filter) {
             return Ok(Amount::default());
         }
         let mut pages = PageCache::default();
@@ -28,9 +27,15 @@ impl Segment {
             let run = self.within(list, ordinals, &mut pages)?;
             events += u64::from(run.until.saturating_sub(run.from));
         }
-        let bytes = u128::from(self.sealed_bytes()) * u128::from(events) / u128::from(all);
+        Ok(self.share(events))
+    }
+
+    /// So many of its events, with their share of its bytes.
+    pub(super) fn share(&self, events: u64) -> Amount {
+        let all = u128::from(self.events().max(1));
+        let bytes = u128::from(self.sealed_bytes()) * u128::from(events) / all;
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        Ok(Amount { events, bytes })
+        Amount { events, bytes }
     }
 }
 

@@ -261,6 +261,31 @@ impl Committed for Moment<'_> {
         Ok(all)
     }
 
+    fn count_newest(&self, newest: &mut Newest<'_>) -> Result<Option<Amount>, StoreError> {
+        let known = self.shared.catalog.lock().known(newest.filter).cloned();
+        // A limit that is no more leaves traces, which no list knows of.
+        if known.is_none_or(|known| !known.eras.is_empty()) {
+            return Ok(None);
+        }
+        let mut all = Amount::default();
+        let range = newest.range;
+        for segment in self.within(&range).rev() {
+            let (stretches, segment) = match segment.choose(newest) {
+                Err(Fault::Damaged) => {
+                    let renewed = rescan(self.shared, segment)?;
+                    (renewed.choose(newest), renewed)
+                }
+                stretches => (stretches, Arc::clone(segment)),
+            };
+            let stretches =
+                stretches.map_err(|fault| store_error("cannot read", &segment.path, fault))?;
+            stretches.iter().for_each(|stretch| stretch.note(newest));
+            let events = stretches.iter().map(|stretch| stretch.events()).sum();
+            all += segment.share(events);
+        }
+        Ok(Some(all))
+    }
+
     fn walk(
         &self,
         filter: FilterId,

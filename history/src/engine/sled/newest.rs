@@ -41,7 +41,9 @@ impl Segment {
             buffer: Buffer::default(),
         };
         if choice.ordinals.0 < choice.ordinals.1 {
-            choice.find_restricted()?;
+            if newest.is_for_one() {
+                choice.find_restricted()?;
+            }
             choice.choose(newest, &mut stretches)?;
         }
         Ok(stretches)
@@ -105,6 +107,11 @@ impl Segment {
 }
 
 impl Stretch {
+    /// Events in it that the choice takes.
+    pub(super) fn events(&self) -> u64 {
+        self.events
+    }
+
     /// Notes in the choice what was taken.
     pub(super) fn note(&self, newest: &mut Newest<'_>) {
         newest.take(&self.topic, self.events);
