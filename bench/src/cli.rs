@@ -165,7 +165,7 @@ pub(crate) struct StorageArgs {
     /// First of two ports on loopback.
     #[arg(long, default_value_t = 18240)]
     pub(crate) port: u16,
-    /// Where the stores are made, on the disk that is to be measured: 10 GB for a while; else where
+    /// Where the stores are made, on the disk that is to be measured: 4 GB for a while; else where
     /// temporary files go.
     #[arg(long)]
     pub(crate) folder: Option<PathBuf>,
