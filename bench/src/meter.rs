@@ -3,6 +3,12 @@
 use rustix::process::{Pid, getpid};
 use std::collections::BTreeMap;
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longest wait for a server to put its memory in order, and how long it does not change then.
+const SETTLING: Duration = Duration::from_secs(3);
+const STILL: Duration = Duration::from_millis(200);
 
 /// The processes of one server.
 #[derive(Clone, Debug)]
@@ -44,6 +50,20 @@ impl Meter {
     /// Resident memory in KiB; `None` when a process is gone.
     pub(crate) fn resident_kib(&self) -> Option<u64> {
         self.memory_kib("VmRSS:")
+    }
+
+    /// Resident memory in KiB once it no longer changes, or as it is after a while.
+    pub(crate) fn settled_kib(&self) -> Option<u64> {
+        let begun = Instant::now();
+        let mut resident = self.resident_kib()?;
+        loop {
+            thread::park_timeout(STILL);
+            let now = self.resident_kib()?;
+            if now == resident || begun.elapsed() > SETTLING {
+                return Some(now);
+            }
+            resident = now;
+        }
     }
 
     /// The most that was resident since `reset_peak` in KiB; `None` when a process is gone.

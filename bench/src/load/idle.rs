@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 
 /// Clients that join at the same time.
 const JOINERS: usize = 4;
-/// Longest wait for a server to put its memory in order.
-const SETTLING: Duration = Duration::from_secs(3);
 
 /// Joins `sessions` sessions and divides what the server's memory grew by their number.
 pub(crate) fn idle(target: &Target, sessions: u64, server: Option<u32>) -> Result<Outcome, Fault> {
@@ -22,7 +20,7 @@ pub(crate) fn idle(target: &Target, sessions: u64, server: Option<u32>) -> Resul
     for _ in 0..16 {
         held.push(Session::join(target)?);
     }
-    let before = meter.as_ref().and_then(settled_kib);
+    let before = meter.as_ref().and_then(Meter::settled_kib);
     let begun = Instant::now();
     for _ in 0..sessions {
         held.push(Session::join(target)?);
@@ -30,7 +28,7 @@ pub(crate) fn idle(target: &Target, sessions: u64, server: Option<u32>) -> Resul
     let seconds = begun.elapsed().as_secs_f64();
     let grown = meter
         .as_ref()
-        .and_then(settled_kib)
+        .and_then(Meter::settled_kib)
         .zip(before)
         .map(|(after, before)| after.saturating_sub(before));
     Ok(Outcome {
@@ -40,20 +38,6 @@ pub(crate) fn idle(target: &Target, sessions: u64, server: Option<u32>) -> Resul
         kib_per_session: grown.map(|kib| kib as f64 / sessions as f64),
         ..Outcome::default()
     })
-}
-
-/// Resident memory once it no longer changes, or as it is after a while.
-fn settled_kib(meter: &Meter) -> Option<u64> {
-    let begun = Instant::now();
-    let mut resident = meter.resident_kib()?;
-    loop {
-        thread::park_timeout(Duration::from_millis(200));
-        let now = meter.resident_kib()?;
-        if now == resident || begun.elapsed() > SETTLING {
-            return Some(now);
-        }
-        resident = now;
-    }
 }
 
 /// Joins and leaves as fast as a few clients can.

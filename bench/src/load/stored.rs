@@ -70,9 +70,11 @@ pub(crate) fn replay(
         course.fill(None)?;
     }
     let meter = server.map(Meter::of);
+    // What a start or the publications left to do behind them is not the replay's.
     let before = meter.as_ref().and_then(|meter| {
+        let settled = meter.settled_kib()?;
         meter.reset_peak()?;
-        meter.resident_kib()
+        Some(settled)
     });
     course.read(None)?;
     let stopwatch = course.read(server)?;

@@ -131,7 +131,7 @@ impl Part {
                 "Replay",
                 "One consumer that subscribes with `_replay` and gets 1,000,000 events, for the second \
                  time; after it 1 to 1 with events of the same size. Memory: the most that was \
-                 resident during both replays, over what a router needs that has just started.",
+                 resident during both replays, over what the router needs that has just started and put its store in order.",
             ),
             Self::Pages => (
                 "Pages",
