@@ -68,12 +68,7 @@ impl Realm {
         let held = self.broker.lookup(&topic, match_policy);
         let is_held = held.is_some_and(|held| held.receivers.borrow().contains(member));
         match (replay, scope) {
-            (Some(_), None) => {
-                return Err(Refusal {
-                    uri: error_uri::HISTORY_UNAVAILABLE,
-                    text: format!("option `_replay`: no history filter covers '{topic}'"),
-                });
-            }
+            (Some(_), None) => return Err(self.no_past(&topic, match_policy)),
             (Some(_), Some(_)) if is_held => return Err(already_subscribed(&topic)),
             (Some(replay), Some(scope)) => {
                 self.ask_replay(member, subscribe, scope, replay, sequenced);

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use actix::prelude::*;
 use log::info;
 use rewamp_history::{EventStore, Filter};
+use rewamp_wamp::error_uri;
 use rewamp_wamp::uri::{MatchPolicy, covers};
 use rewamp_wamp::uri_map::UriMap;
 
 use super::route::Routes;
 use super::{Realm, tell_late_clock};
+use crate::dealer::Refusal;
 use crate::history::{History, HistorySettings};
 use crate::metrics::Id;
 
@@ -61,6 +63,23 @@ impl Unavailable {
         let wide =
             |filter: &Filter| covers((&filter.uri, filter.match_policy), (uri, match_policy));
         self.filters.iter().any(wide)
+    }
+}
+
+impl Realm {
+    /// Why a subscription that no open store covers cannot begin with its past.
+    pub(super) fn no_past(&self, uri: &str, match_policy: MatchPolicy) -> Refusal {
+        let unavailable = self.unavailable.as_ref();
+        match unavailable.filter(|history| history.covers(uri, match_policy)) {
+            Some(history) => Refusal {
+                uri: error_uri::STORE_UNAVAILABLE,
+                text: history.why().to_owned(),
+            },
+            None => Refusal {
+                uri: error_uri::HISTORY_UNAVAILABLE,
+                text: format!("option `_replay`: no history filter covers '{uri}'"),
+            },
+        }
     }
 }
 

@@ -54,6 +54,11 @@ async fn a_realm_routes_without_its_store_and_its_history_begins_when_that_opens
     refused(listener.call(events, "[4711]").await);
     let lookup = "wamp.subscription.lookup";
     refused(client.call(lookup, r#"["com.b"]"#).await);
+    client.send(&[r#"[32,21,{"_replay":{"last":5}},"com.c"]"#]);
+    let Message::Error(error) = client.receive().await else {
+        panic!("an ERROR is expected");
+    };
+    assert_eq!(error.error, "rewamp.error.store_unavailable");
     let other = listener.subscribe("net.a", "exact").await;
     let answer = listener.call(events, &format!("[{other}]")).await;
     let error = answer.unwrap_err();
