@@ -14,6 +14,7 @@ mod page; // the answer, encoded
 mod record; // one event of it
 mod info; // what there is
 mod reader; // one session's questions, one after another
+mod turn; // questions answered one after another
 mod follow; // sessions that get events from here
 
 pub use accept::{Acceptance, Accepted, Unstored};

@@ -8,8 +8,8 @@ use rewamp_history::{Event, EventStore, Info, Position, Span};
 use rewamp_wamp::message::{CallResult, Message, ResultDetails};
 use rewamp_wamp::value::{Dict, Value};
 
-use super::reader::Pending;
 use super::record::rfc3339;
+use super::turn::Pending;
 use super::{Question, page};
 use crate::session::encoding;
 

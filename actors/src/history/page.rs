@@ -16,8 +16,8 @@ use rewamp_wamp::message::{Error, Message, MessageType};
 use rewamp_wamp::serializer::{CborWriter, JsonWriter, MsgPackWriter, Serializer, Writer};
 use rewamp_wamp::value::{Dict, Value};
 
-use super::reader::Pending;
 use super::record::Shape;
+use super::turn::Pending;
 use super::{About, Cursor, Paging, Question, Walk, info};
 use crate::session::encoding;
 

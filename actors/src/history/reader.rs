@@ -7,25 +7,13 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use foldhash::HashMap;
-use rewamp_history::{Event, EventStore};
 use rewamp_wamp::id::SessionId;
 use tokio::task::spawn_blocking;
 
-use super::{History, Question, page};
-use crate::clock::Clock;
+use super::turn::{Asked, TURN, Turn};
+use super::{History, Question};
 use crate::metrics::{Gauge, Id, RealmMetrics};
 use crate::turns::questions_at_once;
-
-/// Questions that one turn answers at most, so that a turn is short however small the pages.
-const TURN: usize = 64;
-
-/// How long a turn goes on taking further questions, ns: those that are not about a page may each
-/// take longer than all pages of a turn, and others wait.
-///
-/// 50 ms: some hundred small pages, and less than a client would notice.
-const TURN_TIME: u64 = 50_000_000;
-
-pub(super) type Pending = [Arc<[Arc<Event>]>; 2];
 
 /// See the head of this file.
 pub(super) struct Readers {
@@ -45,6 +33,8 @@ struct Asker {
     questions: VecDeque<Question>,
     /// It has a turn, waits for one, or waits until it has read what it was sent.
     busy: bool,
+    /// The turn that it has.
+    turn: Option<Arc<Turn>>,
 }
 
 /// A session has read enough of its answers to be given more.
@@ -79,6 +69,14 @@ impl Readers {
         }
     }
 
+    /// The turn that a session's next question may join: one that is under way, with no question
+    /// waiting behind it.
+    fn turn(&self, session: SessionId) -> Option<Arc<Turn>> {
+        let asker = self.sessions.get(&session)?;
+        let turn = asker.turn.as_ref()?;
+        (asker.questions.is_empty() && turn.is_open()).then(|| Arc::clone(turn))
+    }
+
     /// The questions of the next turn, if one may begin.
     fn next_turn(&mut self) -> Option<(SessionId, Vec<Question>)> {
         if self.running >= self.at_once {
@@ -92,6 +90,17 @@ impl Readers {
         Some((session, questions))
     }
 
+    fn turn_begins(&mut self, session: SessionId, turn: &Arc<Turn>) {
+        if let Some(asker) = self.sessions.get_mut(&session) {
+            asker.turn = Some(Arc::clone(turn));
+        }
+    }
+
+    /// A question has joined the turn of its session.
+    fn joined(&self) {
+        self.waiting.inc();
+    }
+
     /// The end of a turn: `left` are the questions for which there was no room in the outbox, or
     /// no time.
     fn turn_done(&mut self, session: SessionId, answered: usize, left: Vec<Question>) {
@@ -101,6 +110,7 @@ impl Readers {
         let Some(asker) = self.sessions.get_mut(&session) else {
             return;
         };
+        asker.turn = None;
         for question in left.into_iter().rev() {
             asker.questions.push_front(question);
         }
@@ -148,23 +158,24 @@ fn tell_drained(address: &Addr<History>, session: SessionId) {
 impl History {
     fn run_turns(&mut self, ctx: &mut Context<Self>) {
         while let Some((session, questions)) = self.readers.next_turn() {
-            let (turns, asked) = (self.turns.clone(), questions.len());
-            let turn = async move { turns.read().await };
-            let answered = turn.into_actor(self).then(move |turn, history, _| {
-                let (store, now) = (Arc::clone(&history.store), history.time());
-                let pending = history.pending();
+            let turns = self.turns.clone();
+            let permit = async move { turns.read().await };
+            let answered = permit.into_actor(self).then(move |permit, history, _| {
+                let turn = history.begin_turn(session, questions);
+                let (store, running) = (Arc::clone(&history.store), Arc::clone(&turn));
                 let clock = history.clock.clone();
                 let answer = move || {
-                    let _turn = turn;
-                    store.at(now);
-                    answer_all(&*store, &pending, &clock, questions)
+                    let _permit = permit;
+                    running.answer_all(&*store, &clock)
                 };
-                spawn_blocking(answer).into_actor(history)
+                let answering = spawn_blocking(answer).into_actor(history);
+                answering.map(move |left, _, _| (turn, left))
             });
-            let done = answered.map(move |left, history, ctx| {
+            let done = answered.map(move |(turn, left), history, ctx| {
                 // A panic takes the questions of this turn with it, and nothing else.
                 let left = left.unwrap_or_default();
-                history.readers.turn_done(session, asked - left.len(), left);
+                let answered = turn.end().1 - left.len();
+                history.readers.turn_done(session, answered, left);
                 history.run_turns(ctx);
             });
             ctx.spawn(done);
@@ -172,35 +183,18 @@ impl History {
     }
 }
 
-/// Answers questions of one session until its outbox or the turn has had enough; returns the rest.
-fn answer_all(
-    store: &dyn EventStore,
-    pending: &Pending,
-    clock: &Clock,
-    questions: Vec<Question>,
-) -> Vec<Question> {
-    let end = clock.now().saturating_add(TURN_TIME);
-    let mut questions = questions.into_iter();
-    let mut size = 0;
-    let mut last = None;
-    while let Some(question) = questions.next() {
-        if question.outbox.is_backed_up() || last.is_some() && clock.now() > end {
-            last = Some(Arc::clone(&question.outbox));
-            let left = std::iter::once(question).chain(questions).collect();
-            wake(last);
-            return left;
-        }
-        let frame = page::answer(store, pending, &question, &mut size);
-        question.outbox.answer_shared(frame, 1);
-        last = Some(Arc::clone(&question.outbox));
-    }
-    wake(last);
-    Vec::new()
-}
-
-fn wake(outbox: Option<Arc<crate::session::outbox::Outbox>>) {
-    if let Some(outbox) = outbox {
-        outbox.wake();
+impl History {
+    /// The questions see what has been accepted by now.
+    fn begin_turn(&mut self, session: SessionId, questions: Vec<Question>) -> Arc<Turn> {
+        let (pending, now) = (self.pending(), self.time());
+        let asked = |question| Asked {
+            question,
+            pending: pending.clone(),
+            now,
+        };
+        let turn = Arc::new(Turn::new(questions.into_iter().map(asked).collect()));
+        self.readers.turn_begins(session, &turn);
+        turn
     }
 }
 
@@ -208,6 +202,21 @@ impl Handler<Question> for History {
     type Result = ();
 
     fn handle(&mut self, question: Question, ctx: &mut Context<Self>) {
+        let question = match self.readers.turn(question.session) {
+            Some(turn) => {
+                let (pending, now) = (self.pending(), self.time());
+                let asked = Asked {
+                    question,
+                    pending,
+                    now,
+                };
+                match turn.join(asked) {
+                    None => return self.readers.joined(),
+                    Some(question) => question,
+                }
+            }
+            None => question,
+        };
         self.readers.ask(question);
         self.run_turns(ctx);
     }

@@ -172,15 +172,17 @@ impl Calendar {
             self.second = Some(second);
         }
         self.text.truncate(self.seconds);
-        let mut fraction = nanoseconds % IN_A_SECOND;
-        let mut digit = IN_A_SECOND / 10;
+        let fraction = nanoseconds % IN_A_SECOND;
         if fraction > 0 {
+            let mut digits = [b'0'; 9];
+            let mut left = fraction as u32;
+            for digit in digits.iter_mut().rev() {
+                *digit += (left % 10) as u8;
+                left /= 10;
+            }
+            let digits = std::str::from_utf8(&digits).unwrap_or_default();
             self.text.push('.');
-        }
-        while fraction > 0 {
-            self.text.push(char::from(b'0' + (fraction / digit) as u8));
-            fraction %= digit;
-            digit /= 10;
+            self.text.push_str(digits.trim_end_matches('0'));
         }
         self.text.push('Z');
         &self.text

@@ -18,6 +18,7 @@ mod bloom; //    where publications are not
 mod cursor; //   lists read as one
 mod segment; //  blocks and the index over them
 mod active; //   the sled database that grows
+mod recent; //   its newest blocks, in memory
 mod sealed; //   the file that does not
 mod seal; //     from the one to the other
 mod scan; //     blocks found without either's help

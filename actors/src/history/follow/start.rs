@@ -12,7 +12,7 @@ use rewamp_wamp::id::{PublicationId, RequestId, SessionId};
 use rewamp_wamp::message::Subscribe;
 use rewamp_wamp::value::Value;
 
-use super::super::reader::Pending;
+use super::super::turn::Pending;
 use crate::meta::keywords as bound;
 use crate::session::outbox::Ticket;
 

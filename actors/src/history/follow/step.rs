@@ -10,7 +10,7 @@ use rewamp_history::{
 };
 use rewamp_wamp::id::SubscriptionId;
 
-use super::super::reader::Pending;
+use super::super::turn::Pending;
 use super::frames::Frames;
 use super::source::{Source, sources};
 use super::track::{Step, Track, TrackKind};

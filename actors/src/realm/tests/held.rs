@@ -231,3 +231,39 @@ async fn a_full_store_refuses_before_anybody_sees_what_it_would_not_keep() {
     );
     assert!(text.contains(&refused), "{text}");
 }
+
+#[actix::test]
+async fn a_question_that_joins_a_turn_sees_what_was_published_since_that_began() {
+    let (fixture, store) = switched(PATIENCE);
+    let (mut asker, mut publisher) = (fixture.join().await, fixture.join().await);
+    let id = asker.subscribe("com.kept.", "prefix").await;
+    let ask = |client: &mut Client, request: u64| {
+        client.send(&[&format!(
+            r#"[48,{request},{{}},"wamp.subscription.get_events",[{id}]]"#
+        )]);
+    };
+    store.stall_reads(true);
+    ask(&mut asker, 901);
+    let begun = std::time::Instant::now();
+    while store.waiting_reads() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "nothing is read");
+        actix::clock::sleep(Duration::from_millis(1)).await;
+    }
+    // Not committed before both are answered: only the buffer has it.
+    store.set(Disk::Stalls);
+    publisher.send(&[r#"[16,1,{},"com.kept.a",[1]]"#]);
+    assert!(matches!(asker.receive().await, Message::Event(_)));
+    ask(&mut asker, 902);
+    // Its answer comes behind the question's way to the history.
+    asker.nothing_more().await;
+    store.stall_reads(false);
+    for (request, events) in [(901, 0), (902, 1)] {
+        let Message::Result(result) = asker.receive().await else {
+            panic!()
+        };
+        assert_eq!(result.request.get(), request);
+        let page = result.payload.args_value().unwrap();
+        assert_eq!(page[0].as_list().unwrap().len(), events);
+    }
+    store.set(Disk::Works);
+}

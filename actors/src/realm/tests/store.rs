@@ -27,6 +27,9 @@ pub(super) struct SwitchedStore {
     inner: Arc<dyn EventStore>,
     disk: Mutex<Disk>,
     changed: Condvar,
+    /// Whether reads wait, and how many do.
+    reads: Mutex<(bool, usize)>,
+    read_on: Condvar,
 }
 
 impl SwitchedStore {
@@ -35,7 +38,20 @@ impl SwitchedStore {
             inner,
             disk: Mutex::new(Disk::Works),
             changed: Condvar::new(),
+            reads: Mutex::default(),
+            read_on: Condvar::new(),
         })
+    }
+
+    /// Has reads wait from now on, or go on.
+    pub(super) fn stall_reads(&self, stall: bool) {
+        self.reads.lock().0 = stall;
+        self.read_on.notify_all();
+    }
+
+    /// Reads that wait.
+    pub(super) fn waiting_reads(&self) -> usize {
+        self.reads.lock().1
     }
 
     pub(super) fn set(&self, disk: Disk) {
@@ -104,6 +120,13 @@ impl EventStore for SwitchedStore {
         pending: &[&[Arc<Event>]],
         visit: &mut dyn FnMut(&EventRef<'_>) -> ControlFlow<()>,
     ) -> Result<PageEnd, QueryError> {
+        let mut reads = self.reads.lock();
+        reads.1 += 1;
+        while reads.0 {
+            self.read_on.wait(&mut reads);
+        }
+        reads.1 -= 1;
+        drop(reads);
         self.inner.read(query, pending, visit)
     }
 

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use super::disk::Disk;
 use super::head::Head;
 use super::piece;
-use super::segment::{Buffer, Fault};
+use super::recent::Recent;
+use super::segment::{Buffer, Fault, Shared};
 use crate::error::StoreError;
 use crate::event::Sequence;
 
@@ -25,6 +26,7 @@ pub(super) struct Db {
     /// Its log, to sync it ourselves: sled's own flush only starts the writing.
     file: File,
     folder: PathBuf,
+    recent: Recent,
 }
 
 impl std::fmt::Debug for Db {
@@ -62,6 +64,7 @@ impl Db {
             db: Some(db),
             file,
             folder: folder.to_owned(),
+            recent: Recent::default(),
         })
     }
 
@@ -73,7 +76,7 @@ impl Db {
         piece_mark: [u8; 8],
         piece_buffer: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
-        self.run("cannot write", |db| {
+        let put = self.run("cannot write", |db| {
             if block.len() <= piece::MAX_VALUE {
                 return db.insert(block_key(first), block).map(drop);
             }
@@ -82,7 +85,8 @@ impl Db {
                 db.insert(piece_key(first, index), piece_buffer.as_slice())?;
             }
             Ok(())
-        })
+        });
+        put.inspect(|()| self.recent.keep(first, block))
     }
 
     /// Hands everything to the system, and, if `sync`, waits until it is on disk.
@@ -101,12 +105,17 @@ impl Db {
         length: u32,
         buffer: &mut Buffer,
     ) -> Result<(), Fault> {
+        if let Some(block) = self.recent.get(first) {
+            buffer.share(Shared::Kept(block));
+            return Ok(());
+        }
         let get = |key: &[u8]| {
             let found = self.run("cannot read", |db| db.get(key));
             found.map_err(|error| Fault::Failed(error.to_string(), io::ErrorKind::Other))
         };
         if length as usize <= piece::MAX_VALUE {
-            buffer.share(get(&block_key(first))?.ok_or(Fault::Damaged)?);
+            let block = get(&block_key(first))?.ok_or(Fault::Damaged)?;
+            buffer.share(Shared::Sled(block));
             return Ok(());
         }
         let bytes = buffer.room(0);

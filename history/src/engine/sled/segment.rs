@@ -438,7 +438,16 @@ fn read_at(file: &File, hit: &Hit, buffer: &mut Buffer) -> Result<(), Fault> {
 pub(super) struct Buffer {
     first: Option<Sequence>,
     bytes: Vec<u8>,
-    shared: Option<sled::IVec>,
+    shared: Option<Shared>,
+}
+
+/// A block that somebody else holds too.
+#[derive(Debug)]
+pub(super) enum Shared {
+    /// Sled.
+    Sled(sled::IVec),
+    /// The store itself, since it is new.
+    Kept(Arc<[u8]>),
 }
 
 impl Buffer {
@@ -449,13 +458,17 @@ impl Buffer {
         &mut self.bytes
     }
 
-    /// A block that sled holds.
-    pub(super) fn share(&mut self, block: sled::IVec) {
+    /// A block that is not copied.
+    pub(super) fn share(&mut self, block: Shared) {
         self.shared = Some(block);
     }
 
     fn bytes(&self) -> &[u8] {
-        self.shared.as_deref().unwrap_or(&self.bytes)
+        match &self.shared {
+            Some(Shared::Sled(block)) => block,
+            Some(Shared::Kept(block)) => block,
+            None => &self.bytes,
+        }
     }
 }
 
