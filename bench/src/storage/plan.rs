@@ -140,8 +140,8 @@ impl Part {
             ),
             Self::Open => (
                 "Start after a crash",
-                "The router gets SIGKILL while it is published to as fast as it goes; then the engine \
-                 opens the store.",
+                "The router gets SIGKILL while it is published to as fast as it goes, after 32 MiB or \
+                 more; then the engine opens the store.",
             ),
             Self::State => (
                 "State of many topics",
