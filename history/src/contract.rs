@@ -8,6 +8,7 @@ mod limits; //  retention by count, floors
 mod chain; //   what comes before an event
 mod ages; //    retention by age
 mod topics; //  retention by topic
+mod purge; //   what has to go at once
 mod newest; //  the newest of every topic
 mod lives; //   what must be the same after a restart
 
@@ -46,6 +47,9 @@ pub(crate) fn run(open: Open<'_>) {
     topics::a_busy_topic_evicts_only_its_own_events(open);
     topics::a_limit_counts_what_the_topics_leave(open);
     topics::topics_have_the_naive_answer(open);
+    purge::what_is_purged_is_gone_for_every_filter(open);
+    purge::a_purge_takes_only_what_its_subscription_shows(open);
+    purge::a_purge_makes_room_within_a_limit_and_shows_nothing_again(open);
     ages::what_is_older_than_max_age_is_gone(open);
     ages::what_is_pending_grows_old_too(open);
     chain::a_history_knows_how_much_there_is(open);
@@ -64,6 +68,7 @@ pub(crate) fn outlives(reopen: Reopen<'_>) {
     lives::subscriptions_keep_their_ids(reopen);
     lives::a_raised_limit_does_not_revive_what_was_dropped(reopen);
     topics::a_raised_limit_of_topics_does_not_revive_what_was_dropped(reopen);
+    purge::what_was_purged_stays_so_and_is_not_taken_for_lost(reopen);
     ages::a_raised_max_age_does_not_revive_what_was_dropped(reopen);
     lives::a_filter_that_returns_has_its_old_events_and_none_from_between(reopen);
     lives::a_filter_that_returns_has_none_of_what_others_kept_of_its_topics(reopen);

@@ -24,7 +24,7 @@ pub use error::{AppendError, OpenError, Position, QueryError, StoreError};
 pub use event::{Event, EventRef, Identity, IdentityRef, PayloadRef, Sequence, Timestamp};
 pub use filter::{ConfiguredFilter, Filter, FilterId, StoredTopic};
 pub use open_stores::{OpenStores, StoreNews};
-pub use query::{Bounds, End, PageEnd, Query, Resume, Scope, Viewer};
+pub use query::{Bounds, End, PageEnd, Purge, Query, Resume, Scope, Viewer};
 pub use receivers::{Receivers, ReceiversRef, ViewerRef};
 pub use store::{
     Appended, Engine, EventStore, Full, Incarnation, Info, Lost, MEMORY_MAXSIZE, MIN_SLED_MAXSIZE,

@@ -3,6 +3,7 @@
 //! over what is committed. Engines implement [`Committed`] and call [`read`].
 
 mod history; // committed and pending events as one
+mod doomed; //  what is to be purged
 mod topics; //  those of which so many events are kept
 mod newest; //  the newest of every topic
 
@@ -20,6 +21,7 @@ use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::FilterId;
 use crate::query::{End, PageEnd, Query, Resume, Scope, Viewer};
 use crate::store::{Info, Span};
+pub(crate) use doomed::{Doomed, Runs, doomed};
 
 /// A run of the realm's order; all ends inclusive. An event is in it if its sequence and its
 /// time are, which agree: both increase.

@@ -59,6 +59,21 @@ impl Query {
     }
 }
 
+/// Which events of a history are to be purged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purge {
+    /// All that there are.
+    All,
+    /// Those accepted before a time.
+    BeforeTime(Timestamp),
+    /// Those up to a publication, which goes too.
+    UntilPublication(PublicationId),
+    /// That one.
+    Publication(PublicationId),
+    /// Those of a topic.
+    Topic(ByteString),
+}
+
 /// The history of one subscription: what `filter` keeps of the topics that it matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {

@@ -16,7 +16,7 @@ use crate::engine::sled::Sled;
 use crate::error::{AppendError, OpenError, Position, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, Filter, FilterId, StoredTopic};
-use crate::query::{PageEnd, Query, Scope, Viewer};
+use crate::query::{PageEnd, Purge, Query, Scope, Viewer};
 
 /// How many sequences are reserved at once, at least: what a crash makes the realm skip.
 ///
@@ -132,6 +132,18 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// keeps to it is never refused by [`append`](Self::append) for want of space. `u64::MAX`
     /// where the oldest events make room ([`Full::DropOldest`]). Cheap: waits for nothing.
     fn room(&self) -> u64;
+
+    /// Purges events of a history, for every filter that holds them, and says how many: when it
+    /// returns no answer shows them any more, also after a crash, and they are not on the disk any
+    /// more, but in what was set aside as damaged. Takes what is appended; what is pending is not
+    /// seen. Waits for the disk: every segment that holds some of them is written anew. Bounds
+    /// count what is left, and show nothing again that they had dropped.
+    ///
+    /// # Errors
+    /// [`QueryError::NoSuchPublication`] if the publication is not in this history or not for the
+    /// viewer; whoever may see the others is not asked. After an error of the store, some may be
+    /// purged.
+    fn purge(&self, scope: &Scope, viewer: &Viewer, what: &Purge) -> Result<u64, QueryError>;
 
     /// What the store holds now. For metrics.
     fn usage(&self) -> Usage;

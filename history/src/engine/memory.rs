@@ -18,7 +18,7 @@ use crate::error::{AppendError, OpenError, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, FilterId, FilterTable, StoredTopic};
 use crate::page::{self, Amount, Committed, Newest, Reach, Target, Visit};
-use crate::query::{PageEnd, Query, Scope, Viewer};
+use crate::query::{PageEnd, Purge, Query, Scope, Viewer};
 use crate::retention;
 use crate::store::{
     Appended, EventStore, Incarnation, Info, Lost, Opened, RESERVATION, Span, StoreConfig, Usage,
@@ -234,6 +234,16 @@ impl EventStore for Memory {
     fn tell_time_every(&self) -> Option<Duration> {
         let filters = self.filters.configured().iter();
         retention::tell_time_every(filters.map(|configured| &configured.filter))
+    }
+
+    fn purge(&self, scope: &Scope, viewer: &Viewer, what: &Purge) -> Result<u64, QueryError> {
+        let doomed = page::doomed(&self.committed(), scope, viewer, what)?;
+        let mut shelf = self.shelf.write();
+        doomed.runs.each().for_each(|event| shelf.purge(event));
+        if let Some(floor) = doomed.floor {
+            shelf.raise_floor(scope.filter, floor);
+        }
+        Ok(doomed.events)
     }
 
     fn room(&self) -> u64 {

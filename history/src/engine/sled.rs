@@ -28,6 +28,7 @@ mod shared; //   what the following share
 mod writer; //   append
 mod keeper; //   the thread that prepares and seals
 mod retain; //   and drops what nobody keeps
+mod purge; //    events that have to go at once
 mod newest; //   the newest of every topic, in a segment
 mod count; //    how many there are
 mod moment; //   read
@@ -66,7 +67,7 @@ use crate::error::{AppendError, OpenError, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, Filter, FilterId, FilterTable, StoredTopic};
 use crate::page;
-use crate::query::{PageEnd, Query, Scope, Viewer};
+use crate::query::{PageEnd, Purge, Query, Scope, Viewer};
 use crate::store::{
     Appended, EventStore, Full, Info, Lost, MIN_SLED_MAXSIZE, Opened, Span, StoreConfig, Usage,
 };
@@ -78,6 +79,8 @@ pub(crate) struct Sled {
     shared: Arc<Shared>,
     writer: Mutex<Writer>,
     keeper: Mutex<Option<JoinHandle<()>>>,
+    /// Held by the one purge at a time.
+    purging: Mutex<()>,
     /// The lock on the folder goes with the last who uses the store. One that is only read holds
     /// none: whoever comes to write is not kept from it, and what he removes stays readable while
     /// it is open.
@@ -249,6 +252,7 @@ impl Sled {
             shared,
             writer: Mutex::new(writer),
             keeper: Mutex::new(keeper),
+            purging: Mutex::new(()),
             _lock: site.lock.clone().filter(|_| !readonly),
         })
     }
@@ -469,6 +473,10 @@ impl EventStore for Sled {
 
     fn tell_time_every(&self) -> Option<Duration> {
         self.shared.tell_time_every
+    }
+
+    fn purge(&self, scope: &Scope, viewer: &Viewer, what: &Purge) -> Result<u64, QueryError> {
+        self.purge_events(scope, viewer, what)
     }
 
     fn room(&self) -> u64 {

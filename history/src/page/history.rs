@@ -190,7 +190,7 @@ impl<'a, C: Committed> History<'a, C> {
     }
 
     /// Where a publication stands, if it is in this history and the viewer may see it.
-    fn find(&self, publication: PublicationId) -> Result<Sequence, QueryError> {
+    pub(super) fn find(&self, publication: PublicationId) -> Result<Sequence, QueryError> {
         let pending = self
             .uncommitted()
             .find(|event| event.publication == publication);

@@ -8,8 +8,8 @@ use bytestring::ByteString;
 use parking_lot::{Condvar, Mutex};
 use rewamp_history::{
     AppendError, Appended, ConfiguredFilter, Event, EventRef, EventStore, FilterId, Info, Lost,
-    Opened, PageEnd, Query, QueryError, Scope, Sequence, Span, StoreError, StoredTopic, Timestamp,
-    Usage, Viewer,
+    Opened, PageEnd, Purge, Query, QueryError, Scope, Sequence, Span, StoreError, StoredTopic,
+    Timestamp, Usage, Viewer,
 };
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::MatchPolicy;
@@ -159,6 +159,10 @@ impl EventStore for SwitchedStore {
 
     fn at(&self, now: Timestamp) {
         self.inner.at(now);
+    }
+
+    fn purge(&self, scope: &Scope, viewer: &Viewer, what: &Purge) -> Result<u64, QueryError> {
+        self.inner.purge(scope, viewer, what)
     }
 
     fn room(&self) -> u64 {

@@ -295,6 +295,31 @@ impl Shelf {
         }
     }
 
+    /// Takes an event from every filter that keeps it.
+    pub(super) fn purge(&mut self, sequence: Sequence) {
+        let Some(kept) = self.all.get(&sequence) else {
+            return;
+        };
+        let event = Arc::clone(&kept.event);
+        for filter in event.topic.filters() {
+            let Some(kind) = self.filters.get_mut(filter) else {
+                continue;
+            };
+            let place = kind.events.binary_search_by_key(&sequence, |e| e.sequence);
+            if let Ok(place) = place {
+                kind.events.remove(place);
+                self.let_go(&event);
+            }
+        }
+    }
+
+    /// What is up to `dropped` counts as dropped by the filter.
+    pub(super) fn raise_floor(&mut self, filter: FilterId, dropped: Sequence) {
+        if let Some(kind) = self.filters.get_mut(&filter) {
+            kind.floor = kind.floor.max(dropped);
+        }
+    }
+
     /// One filter less keeps an event.
     fn let_go(&mut self, event: &Arc<Event>) {
         if let Some(kept) = self.all.get_mut(&event.sequence) {

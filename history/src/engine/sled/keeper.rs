@@ -17,7 +17,7 @@ use super::seal::{SealError, bad_path, seal};
 use super::segment::{Blocks, Body, Fault, Hole, Segment, store_error};
 use super::shared::Shared;
 use crate::error::StoreError;
-use crate::event::Sequence;
+use crate::event::{EventRef, Sequence};
 use crate::filter::FilterTable;
 use crate::store::Full;
 
@@ -154,6 +154,9 @@ impl Keeper {
     /// A panic in here must not leave the writer waiting for ever.
     fn guarded(&mut self, work: fn(&mut Self) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let worked = catch_unwind(AssertUnwindSafe(|| work(self)));
+        if worked.is_err() {
+            self.end_order();
+        }
         worked.unwrap_or_else(|_| {
             Err(StoreError::Engine {
                 what: "cannot keep up",
@@ -165,6 +168,7 @@ impl Keeper {
 
     /// Everything there is to do now.
     fn work(&mut self) -> Result<(), StoreError> {
+        self.obey();
         self.expire()?;
         self.make_room()?;
         self.prepare()?;
@@ -233,7 +237,7 @@ impl Keeper {
 
     /// Sets bytes aside that are about to be written here, and drops the oldest sealed segments
     /// for them if it must be.
-    fn set_aside(&mut self, bytes: u64) -> Result<(), StoreError> {
+    pub(super) fn set_aside(&mut self, bytes: u64) -> Result<(), StoreError> {
         while !self.shared.set_aside(bytes) {
             if !self.drop_oldest()? {
                 return Err(self.no_room());
@@ -318,13 +322,13 @@ impl Keeper {
         let before = segments.get(..at).unwrap_or_default();
         let mut sources = self.with_small_ones_before(before, segment);
         self.set_aside(sources.iter().map(|source| source.sealed_bytes()).sum())?;
-        let sealed = match self.seal(&sources) {
+        let sealed = match self.seal(&sources, &|_| true) {
             // sled does not answer any more, or its memory and its file disagree: the file has
             // what was committed.
             Err(SealError::Source(error)) => {
                 log::warn!("{error}; reading the file instead");
                 sources = vec![rescan(&shared, segment)?];
-                self.seal(&sources)?
+                self.seal(&sources, &|_| true)?
             }
             sealed => sealed?,
         };
@@ -349,9 +353,20 @@ impl Keeper {
         Ok(())
     }
 
-    fn seal(&self, sources: &[Arc<Segment>]) -> Result<Option<Segment>, SealError> {
+    /// Seals those events of some segments that are to be kept.
+    pub(super) fn seal(
+        &self,
+        sources: &[Arc<Segment>],
+        keep: &dyn Fn(&EventRef<'_>) -> bool,
+    ) -> Result<Option<Segment>, SealError> {
         let mut holes = Vec::new();
-        let sealed = seal(&self.shared.disk, &self.shared.folder, sources, &mut holes)?;
+        let sealed = seal(
+            &self.shared.disk,
+            &self.shared.folder,
+            sources,
+            keep,
+            &mut holes,
+        )?;
         self.shared
             .note_holes(&holes, "blocks of a segment are damaged");
         Ok(sealed)
@@ -384,8 +399,24 @@ impl Keeper {
         sources
     }
 
+    /// Removes the files of sealed databases at once: who reads there reads on, since his files
+    /// are open.
+    pub(super) fn remove_retired_now(&self) -> Result<(), StoreError> {
+        let disk = &self.shared.disk;
+        for segment in self.retired.iter().filter(|segment| segment.path.is_dir()) {
+            if segment.damaged {
+                disk.rename(&segment.path, &bad_path(&segment.path))?;
+                continue;
+            }
+            let trash = segment.path.with_extension("trash");
+            disk.rename(&segment.path, &trash)?;
+            disk.remove(&trash)?;
+        }
+        Ok(())
+    }
+
     /// Removes sealed databases that nobody reads any more.
-    fn remove_retired(&mut self) -> Result<(), StoreError> {
+    pub(super) fn remove_retired(&mut self) -> Result<(), StoreError> {
         let disk = &self.shared.disk;
         let (idle, busy): (Vec<_>, Vec<_>) = std::mem::take(&mut self.retired)
             .into_iter()

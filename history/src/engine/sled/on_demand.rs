@@ -24,7 +24,7 @@ use crate::error::{AppendError, OpenError, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, FilterId, FilterTable, StoredTopic};
 use crate::open_stores::{OpenStores, Rests};
-use crate::query::{PageEnd, Query, Scope, Viewer};
+use crate::query::{PageEnd, Purge, Query, Scope, Viewer};
 use crate::store::{Appended, EventStore, Info, Lost, Opened, Span, StoreConfig, Usage};
 use crate::subscription::PatternTable;
 
@@ -457,6 +457,10 @@ impl EventStore for OnDemand {
 
     fn tell_time_every(&self) -> Option<Duration> {
         self.tell_time_every
+    }
+
+    fn purge(&self, scope: &Scope, viewer: &Viewer, what: &Purge) -> Result<u64, QueryError> {
+        self.using(true)?.purge(scope, viewer, what)
     }
 
     fn room(&self) -> u64 {

@@ -88,8 +88,13 @@ impl Keeper {
 
     /// Lets a segment go that does not grow: its floors are kept, its space is given back.
     pub(super) fn drop_segment(&mut self, segment: &Arc<Segment>) -> Result<(), StoreError> {
-        let shared = Arc::clone(&self.shared);
         self.note_dropped(segment);
+        self.take_out(segment)
+    }
+
+    /// Takes a segment out of the list; what it is noted as is up to the caller.
+    pub(super) fn take_out(&mut self, segment: &Arc<Segment>) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
         shared.change_segments(|segments| {
             segments.retain(|kept| !Arc::ptr_eq(kept, segment));
         });

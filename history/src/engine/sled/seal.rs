@@ -70,12 +70,13 @@ impl From<SealError> for StoreError {
 }
 
 /// Writes the events of `sources`, which follow one another and have one head, into one sealed
-/// segment of the newest one's generation. `None` if there are no events. What could not be read
+/// segment of the newest one's generation: those that are to be kept. `None` if there are no events. What could not be read
 /// is reported to `holes`.
 pub(super) fn seal(
     disk: &Disk,
     folder: &Path,
     sources: &[Arc<Segment>],
+    keep: &dyn Fn(&EventRef<'_>) -> bool,
     holes: &mut Vec<Hole>,
 ) -> Result<Option<Segment>, SealError> {
     let Some(newest) = sources.last() else {
@@ -91,8 +92,8 @@ pub(super) fn seal(
     for source in sources {
         let mut failed = None;
         let walked = source.walk_all(
-            &mut |event| match draft.push(event) {
-                Ok(()) => ControlFlow::Continue(()),
+            &mut |event| match keep(event).then(|| draft.push(event)).transpose() {
+                Ok(_) => ControlFlow::Continue(()),
                 Err(error) => {
                     failed = Some(error);
                     ControlFlow::Break(())
@@ -107,7 +108,10 @@ pub(super) fn seal(
         }
     }
     let since = sources.iter().map(|source| source.since()).min();
-    let Some(sealed) = draft.finish(since.unwrap_or(newest.generation), &path)? else {
+    // One that is whole, and written anew, is replaced; a damaged one is set aside.
+    let replaces = newest.sealed().is_some() && !newest.damaged;
+    let since = since.unwrap_or(newest.generation);
+    let Some(sealed) = draft.finish(since, &path, replaces)? else {
         disk.remove(&draft_path)?;
         return Ok(None);
     };
@@ -237,7 +241,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Index and summary, then the file gets its name. `None` without events.
-    fn finish(mut self, since: u64, path: &Path) -> Done<Option<Sealed>> {
+    fn finish(mut self, since: u64, path: &Path, replaces: bool) -> Done<Option<Sealed>> {
         self.close_block()?;
         let Some((last, last_time)) = self.index.last() else {
             return Ok(None);
@@ -286,7 +290,7 @@ impl<'a> Draft<'a> {
         self.place = array.place;
         self.buffer.extend_from_slice(&summary.encode(self.place));
         self.flush()?;
-        if path.exists() {
+        if !replaces && path.exists() {
             // A damaged sealed file, whose place this one takes.
             self.disk.rename(path, &bad_path(path))?;
         }

@@ -15,6 +15,7 @@ use super::disk::Disk;
 use super::head::Head;
 use super::mark::{Mark, Marked};
 use super::patterns::Patterns;
+use super::purge::Order;
 use super::segment::{Hole, Segment, Segments};
 use crate::error::StoreError;
 use crate::event::{Sequence, Timestamp};
@@ -133,6 +134,8 @@ pub(super) struct Keeping {
     /// The next segment is to be prepared; not before the growing one is half full, since a
     /// database takes memory and descriptors even if it is empty.
     pub(super) wants_next: bool,
+    /// What is to be purged.
+    pub(super) order: Order,
     /// The keeper shall end.
     pub(super) closing: bool,
     /// Before it ends, it shall seal all that is not sealed.

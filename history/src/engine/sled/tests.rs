@@ -5,6 +5,7 @@ mod crash; //   killed at random moments
 mod damage; //  flipped, zeroed, cut, removed
 mod failing; // the k-th file operation fails
 mod aged; //    what is too old leaves the disk
+mod purging; // what was purged is in no file
 mod refuse; //  a full store takes nothing more
 mod torn; //    commits of which the power left a part
 mod room; //    maxsize holds at every moment

@@ -9,7 +9,7 @@ use bytestring::ByteString;
 use rewamp_wamp::id::SubscriptionId;
 
 use super::*;
-use crate::query::Viewer;
+use crate::query::{Purge, Viewer};
 
 fn reading(path: &Path, filters: &[Filter], limit: Option<u64>) -> StoreConfig {
     StoreConfig {
@@ -198,6 +198,10 @@ impl EventStore for ReadElsewhere {
     fn at(&self, now: Timestamp) {
         self.told.fetch_max(now.nanos(), Ordering::Relaxed);
         self.reads().at(now);
+    }
+
+    fn purge(&self, scope: &Scope, viewer: &Viewer, what: &Purge) -> Result<u64, QueryError> {
+        self.writes().purge(scope, viewer, what)
     }
 
     fn room(&self) -> u64 {
