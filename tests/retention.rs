@@ -170,3 +170,187 @@ fn a_busy_topic_evicts_only_its_own_events() {
         assert_eq!(events(&mut client, busy), [298, 299, 400]);
     }
 }
+
+const PURGE: &str = "rewamp.history.purge";
+
+/// Whether the bytes are in a file of a folder or below.
+fn holds(path: &std::path::Path, bytes: &[u8]) -> bool {
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.flatten().any(|entry| holds(&entry.path(), bytes)),
+        Err(_) => {
+            let content = std::fs::read(path).unwrap_or_default();
+            content.windows(bytes.len()).any(|window| window == bytes)
+        }
+    }
+}
+
+fn purge(client: &mut Client, subscription: u64, options: Value) -> Value {
+    client.call(PURGE, json!([subscription]), options).unwrap()
+}
+
+#[test]
+fn what_is_purged_is_gone_from_answers_and_files_also_after_a_kill() {
+    let filters = json!([{"uri": "com.log.", "match": "prefix"}, {"uri": "", "match": "prefix"}]);
+    let mut node = start(sled(filters));
+    let mut client = join(&node);
+    let log = look_up(&mut client, "com.log.", "prefix");
+    let all = look_up(&mut client, "", "prefix");
+    publish(&mut client, "com.log.secret", 0..50);
+    publish(&mut client, "com.log.open", 50..60);
+    // Not acknowledged: it may be in the buffer still.
+    let unacknowledged = json!([code::PUBLISH, 9_999, {}, "com.log.secret", [60]]);
+    client.send(&unacknowledged).unwrap();
+    assert_eq!(
+        purge(&mut client, log, json!({"topic": "com.log.secret"})),
+        json!({"events": 51})
+    );
+    node.kill();
+    assert!(
+        !holds(node.dir(), b"com.log.secret"),
+        "purged bytes are on the disk"
+    );
+    node.restart();
+    let mut client = join(&node);
+    assert_eq!(events(&mut client, log), (50..60).collect::<Vec<_>>());
+    assert_eq!(events(&mut client, all), (50..60).collect::<Vec<_>>());
+    let page = client.call(GET_EVENTS, json!([log]), json!({"limit": 10}));
+    let page = page.unwrap();
+    let event = |at: usize| page[at].clone();
+    purge(
+        &mut client,
+        log,
+        json!({"publication": event(4)["publication"]}),
+    );
+    purge(
+        &mut client,
+        log,
+        json!({"until_publication": event(1)["publication"]}),
+    );
+    assert_eq!(events(&mut client, all), [52, 53, 55, 56, 57, 58, 59]);
+    // As a map in second place, for clients that send no keywords.
+    let before = json!([log, {"before_time": event(6)["timestamp"]}]);
+    assert_eq!(
+        client.call(PURGE, before, json!({})).unwrap(),
+        json!({"events": 3})
+    );
+    assert_eq!(events(&mut client, all), [56, 57, 58, 59]);
+    let open = look_up(&mut client, "com.log.open", "exact");
+    assert_eq!(
+        purge(&mut client, open, json!({"all": true})),
+        json!({"events": 4})
+    );
+    assert_eq!(events(&mut client, all), [0_i64; 0]);
+    for (options, text) in [
+        (
+            json!({}),
+            "before_time, until_publication, topic, publication, all",
+        ),
+        (json!({"all": true, "topic": "com.a"}), "exactly one"),
+        (json!({"all": false}), "`all`"),
+        (json!({"topic": 5}), "`topic`"),
+        (json!({"before_time": "yesterday"}), "`before_time`"),
+        (json!({"publication": "x"}), "`publication`"),
+        (json!({"all": true, "limit": 5}), "`limit`"),
+    ] {
+        let refused = client
+            .call(PURGE, json!([log]), options.clone())
+            .unwrap_err();
+        let refused = refused.to_string();
+        let named = refused.contains("wamp.error.invalid_argument") && refused.contains(text);
+        assert!(named, "{options}: {refused}");
+    }
+    let unknown = client.call(PURGE, json!([log]), json!({"publication": 77}));
+    assert!(
+        unknown
+            .unwrap_err()
+            .to_string()
+            .contains("rewamp.error.no_such_publication")
+    );
+    let nowhere = client.call(PURGE, json!([4_711]), json!({"all": true}));
+    assert!(
+        nowhere
+            .unwrap_err()
+            .to_string()
+            .contains("wamp.error.no_such_subscription")
+    );
+    publish(&mut client, "com.log.secret", 70..72);
+    drop(client);
+    node.stop();
+    node.restart();
+    let mut client = join(&node);
+    assert_eq!(events(&mut client, log), [70, 71]);
+    let (_, ready) = node.admin("/health/ready").unwrap();
+    assert!(ready.contains("\"degraded\":[]"), "{ready}");
+}
+
+#[test]
+fn only_a_role_that_may_call_it_and_subscribe_there_purges() {
+    let allow = |call: bool, subscribe: bool| {
+        json!([{"name": "realm1", "store": sled(json!([{"uri": "com.", "match": "prefix"}])),
+            "roles": [{"name": "anonymous", "permissions": [
+                {"uri": "com.", "match": "prefix", "allow": {"publish": true, "subscribe": subscribe}},
+                {"uri": "wamp.", "match": "prefix", "allow": {"call": true}},
+                {"uri": "rewamp.history.purge", "allow": {"call": call}}]}]}])
+    };
+    for (call, subscribe) in [(false, true), (true, false)] {
+        let node =
+            Node::start(|ports| node::config(ports, allow(call, subscribe), &node::anonymous()));
+        let mut client = join(&node);
+        publish(&mut client, "com.a", 0..3);
+        let filter = look_up(&mut client, "com.", "prefix");
+        let refused = client.call(PURGE, json!([filter]), json!({"all": true}));
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("wamp.error.not_authorized"), "{refused}");
+    }
+}
+
+#[test]
+fn filters_change_between_starts_and_what_was_kept_stays() {
+    let a = json!({"uri": "com.a", "match": "exact"});
+    let b = json!({"uri": "com.b.", "match": "prefix", "limit": 3});
+    let mut node = start(sled(json!([a, b])));
+    let mut client = join(&node);
+    let (id_a, id_b) = (
+        look_up(&mut client, "com.a", "exact"),
+        look_up(&mut client, "com.b.", "prefix"),
+    );
+    publish(&mut client, "com.a", 0..3);
+    publish(&mut client, "com.b.x", 3..10);
+    drop(client);
+    let mut again = |node: &mut Node, filters: Value| {
+        node.stop();
+        node.configure(|ports| config(ports, &sled(filters.clone())));
+        node.restart();
+        join(node)
+    };
+    // `com.a` is gone and stays readable, the limit of `com.b.` is raised, `com.c` is new.
+    let raised = json!({"uri": "com.b.", "match": "prefix", "limit": 5});
+    let c = json!({"uri": "com.c", "match": "exact"});
+    let mut client = again(&mut node, json!([c, raised]));
+    assert_eq!(look_up(&mut client, "com.b.", "prefix"), id_b);
+    assert_eq!(events(&mut client, id_b), [7, 8, 9], "nothing is revived");
+    assert_eq!(look_up(&mut client, "com.a", "exact"), id_a);
+    assert_eq!(
+        events(&mut client, id_a),
+        [0, 1, 2],
+        "what is gone stays readable"
+    );
+    let id_c = look_up(&mut client, "com.c", "exact");
+    assert_eq!(
+        events(&mut client, id_c),
+        [0_i64; 0],
+        "what is new begins empty"
+    );
+    publish(&mut client, "com.a", 10..12);
+    publish(&mut client, "com.b.y", 12..13);
+    assert_eq!(events(&mut client, id_b), [7, 8, 9, 12]);
+    assert_eq!(events(&mut client, id_a), [0, 1, 2], "nothing more is kept");
+    drop(client);
+    // It returns, with its old events and none from between.
+    let mut client = again(&mut node, json!([a, b]));
+    assert_eq!(look_up(&mut client, "com.a", "exact"), id_a);
+    publish(&mut client, "com.a", 13..14);
+    assert_eq!(events(&mut client, id_a), [0, 1, 2, 13]);
+    assert_eq!(events(&mut client, id_b), [8, 9, 12]);
+    assert_eq!(events(&mut client, id_c), [0_i64; 0]);
+}

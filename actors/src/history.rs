@@ -12,6 +12,7 @@ mod question; // what get_events asked for
 mod cursor; // where a walk stands
 mod page; // the answer, encoded
 mod record; // one event of it
+mod purge; // events that have to go
 mod info; // what there is
 mod reader; // one session's questions, one after another
 mod turn; // questions answered one after another
@@ -48,6 +49,7 @@ use crate::turns::{Turns, questions_at_once};
 use accept::Shared;
 use follow::Tracks;
 use fullness::Fullness;
+use purge::Purges;
 use reader::Readers;
 
 /// How a realm's history buffers and acknowledges, from the configuration of its store.
@@ -87,6 +89,7 @@ pub struct History {
     degraded: bool,
     idle: Vec<oneshot::Sender<()>>,
     readers: Readers,
+    purges: Purges,
     tracks: Tracks,
     news: Recipient<News>,
     resolved: Recipient<Resolved>,
@@ -166,6 +169,7 @@ impl History {
             shared: Arc::clone(&shared),
             clock,
             readers: Readers::new(metrics.clone()),
+            purges: Purges::default(),
             metrics,
             filling: Filling::default(),
             committing: None,
@@ -190,6 +194,7 @@ impl History {
         }
         let due = !self.filling.waiting.is_empty()
             || !self.idle.is_empty()
+            || self.purges.is_behind()
             || self.filling.events.len() >= self.settings.maxbuffer
             || self.filling.bytes >= self.settings.maxbuffer_bytes;
         if due {
@@ -202,6 +207,10 @@ impl History {
                 }
             }));
         }
+    }
+
+    fn is_filling(&self) -> bool {
+        !self.filling.events.is_empty()
     }
 
     fn commit(&mut self, ctx: &mut Context<Self>) {
@@ -224,6 +233,7 @@ impl History {
                     })
                 });
                 history.committed(result, &filled.waiting, filled.bytes, began);
+                history.purges.committed();
                 history.commit_when_due(ctx);
             });
         ctx.spawn(done);

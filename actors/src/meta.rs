@@ -8,6 +8,7 @@ mod lookup; // which subscription it is about, where only the disk knows
 mod sessions; // who is here
 mod subscriptions; // who listens to what
 mod replay; // who wants to hear the past
+mod purge; // what has to go
 pub(crate) mod get_events; // what was published
 pub(crate) mod keywords; // with which keywords
 
@@ -105,6 +106,11 @@ pub const PROCEDURES: &[Procedure] = &[
         uri: "wamp.subscription.get_events",
         parameters: &["subscription_id", "limit"],
         call: Answered::ByHistory(get_events::question),
+    },
+    Procedure {
+        uri: "rewamp.history.purge",
+        parameters: &["subscription", "options"],
+        call: Answered::ByHistory(purge::question),
     },
     Procedure {
         uri: "rewamp.subscription.history_info",

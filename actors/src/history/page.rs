@@ -43,6 +43,11 @@ pub(super) fn answer(
     let paging = match &question.about {
         About::Events(paging) => paging,
         About::Info(limits) => return info::answer(store, pending, question, limits),
+        // Not a question for a reader: the actor sees to it.
+        About::Purge(_) => {
+            let text = "a purge is not answered here".to_owned();
+            return error(question, error_uri::STORE_UNAVAILABLE, text, Dict::new());
+        }
     };
     let asked = (question, paging);
     let answer = match question.wire.serializer {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
-use rewamp_history::Query;
+use rewamp_history::{Purge, Query};
 use rewamp_wamp::framing::Wire;
 use rewamp_wamp::id::{RequestId, SessionId, SubscriptionId};
 use rewamp_wamp::value::Dict;
@@ -43,6 +43,8 @@ pub struct Question {
 pub enum About {
     /// The events themselves.
     Events(Paging),
+    /// They are to go.
+    Purge(Purge),
     /// What there is; the bounds in force, by the names of their configuration keys.
     Info(Dict),
 }

@@ -11,7 +11,7 @@ use rewamp_wamp::id::SessionId;
 use tokio::task::spawn_blocking;
 
 use super::turn::{Asked, TURN, Turn};
-use super::{History, Question};
+use super::{About, History, Question};
 use crate::metrics::{Gauge, Id, RealmMetrics};
 use crate::turns::questions_at_once;
 
@@ -202,6 +202,9 @@ impl Handler<Question> for History {
     type Result = ();
 
     fn handle(&mut self, question: Question, ctx: &mut Context<Self>) {
+        if matches!(question.about, About::Purge(_)) {
+            return self.purge(question, ctx);
+        }
         let question = match self.readers.turn(question.session) {
             Some(turn) => {
                 let (pending, now) = (self.pending(), self.time());

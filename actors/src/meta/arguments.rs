@@ -146,6 +146,33 @@ impl Arguments {
         })
     }
 
+    /// Takes a parameter that is a map, whose entries then count as keywords.
+    ///
+    /// # Errors
+    /// As [`Arguments::take`], and `wamp.error.invalid_argument` if it is no map, or one of its
+    /// entries is a keyword of the call as well.
+    pub(super) fn spread(&mut self, name: &str) -> Result<(), Failure> {
+        let map = match self.optional(name)? {
+            None => return Ok(()),
+            Some(Value::Map(map)) => map,
+            Some(other) => return Err(self.wrong(name, &other, "a map")),
+        };
+        for (key, value) in map {
+            if self.keywords.get(&key).is_some() {
+                return Err(self.invalid(&key, "came twice, once is enough"));
+            }
+            if value != Value::Null {
+                self.keywords.insert(key, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// The error for arguments that do not go together.
+    pub(super) fn refused(&self, what: &str) -> Failure {
+        Failure::invalid(format!("{}: {what}", self.procedure))
+    }
+
     /// Whether any keyword but these is left.
     pub(super) fn has_keyword_besides(&self, names: &[&str]) -> bool {
         self.keywords

@@ -131,7 +131,7 @@ fn seconds(age: std::time::Duration) -> Value {
 }
 
 /// The store, if it is open; `parameter` names the subscription that is asked for.
-fn store<'r>(
+pub(super) fn store<'r>(
     realm: &'r Realm,
     args: &mut Arguments,
     parameter: &str,
@@ -142,14 +142,20 @@ fn store<'r>(
     }
 }
 
-fn viewer(member: &Member) -> Viewer {
+pub(super) fn viewer(member: &Member) -> Viewer {
     Viewer {
         authid: member.details.authid.clone(),
         authrole: member.details.authrole.clone(),
     }
 }
 
-fn ask(realm: &Realm, member: &Member, known: &Known, query: Query, about: About) -> Question {
+pub(super) fn ask(
+    realm: &Realm,
+    member: &Member,
+    known: &Known,
+    query: Query,
+    about: About,
+) -> Question {
     Question {
         session: member.id(),
         outbox: std::sync::Arc::clone(&member.outbox),
@@ -223,7 +229,7 @@ pub(super) fn unavailable_now(unavailable: &Unavailable) -> Failure {
 }
 
 /// Which history that is, if there is one and the caller may see it.
-fn scope(realm: &Realm, member: &Member, known: &Known) -> Result<Scope, Failure> {
+pub(super) fn scope(realm: &Realm, member: &Member, known: &Known) -> Result<Scope, Failure> {
     let (uri, match_policy) = (&known.uri, known.match_policy);
     if is_restricted(uri) {
         return Err(Failure::message(

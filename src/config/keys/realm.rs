@@ -108,10 +108,14 @@ static REWAMP_REALM: Section = Section {
         .default("\"catch-up\""),
         Key::new(
             "purge_within",
-            Kind::Opaque,
+            Kind::Age,
             "How soon purged events leave the disk",
         )
-        .stops(&[], "a later version has `purge`"),
+        .default("\"24h\"")
+        .inert(
+            &["\"24h\""],
+            "they have left it when `rewamp.history.purge` is answered",
+        ),
     ],
 };
 
