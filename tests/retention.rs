@@ -317,7 +317,7 @@ fn filters_change_between_starts_and_what_was_kept_stays() {
     publish(&mut client, "com.a", 0..3);
     publish(&mut client, "com.b.x", 3..10);
     drop(client);
-    let mut again = |node: &mut Node, filters: Value| {
+    let again = |node: &mut Node, filters: Value| {
         node.stop();
         node.configure(|ports| config(ports, &sled(filters.clone())));
         node.restart();

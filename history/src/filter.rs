@@ -165,6 +165,8 @@ type Topics = HashMap<ByteString, Option<Arc<StoredTopic>>, foldhash::quality::R
 #[derive(Debug)]
 pub(crate) struct FilterTable {
     configured: Vec<ConfiguredFilter>,
+    /// Filters that were configured once and may have events left.
+    gone: Vec<ConfiguredFilter>,
     /// Filter to its rank in `configured`.
     ranks: UriMap<usize>,
     topics: RwLock<Generations>,
@@ -193,6 +195,7 @@ impl FilterTable {
         }
         Self {
             configured,
+            gone: Vec::new(),
             ranks,
             topics: RwLock::default(),
         }
@@ -238,8 +241,45 @@ impl FilterTable {
             .unwrap_or_else(|| Arc::new(StoredTopic::new(ByteString::from(topic), SmallVec::new())))
     }
 
+    /// With filters that are not configured any more, and stay readable.
+    pub(crate) fn with_gone(self, gone: Vec<ConfiguredFilter>) -> Self {
+        Self { gone, ..self }
+    }
+
+    /// All filters that can be read.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Filter> {
+        let all = self.configured.iter().chain(&self.gone);
+        all.map(|known| &known.filter)
+    }
+
+    /// As [`Self::covering`], else the filter that covered the subscription once: its own, else
+    /// the first that there was.
+    pub(crate) fn readable(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId> {
+        let own = |gone: &&ConfiguredFilter| {
+            gone.filter.match_policy == match_policy && gone.filter.uri == uri
+        };
+        let covers = |gone: &&ConfiguredFilter| {
+            let wide = (&*gone.filter.uri, gone.filter.match_policy);
+            covers(wide, (uri, match_policy))
+        };
+        self.covering(uri, match_policy).or_else(|| {
+            let gone = self.gone.iter().find(own);
+            let gone = gone.or_else(|| self.gone.iter().find(covers));
+            gone.map(|gone| gone.id)
+        })
+    }
+
     /// Whether a subscription is that of the filter itself.
     pub(crate) fn is_own(&self, filter: FilterId, uri: &str, match_policy: MatchPolicy) -> bool {
+        let gone = self.gone.iter().find(|gone| gone.id == filter);
+        if let Some(Filter {
+            uri: own,
+            match_policy: policy,
+            ..
+        }) = gone.map(|gone| &gone.filter)
+        {
+            return *policy == match_policy && *own == uri;
+        }
         let own = self
             .ranks
             .get(uri, match_policy)

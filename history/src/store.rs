@@ -42,6 +42,11 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// first configured one that covers every topic it can match.
     fn covering(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId>;
 
+    /// The filter whose history can be read for the subscription: as [`covering`](Self::covering),
+    /// else one that is not configured any more and covered it: what it kept stays readable until
+    /// its bounds, or the store's, take it.
+    fn readable(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId>;
+
     /// The ID of a subscription, the same for the life of the store.
     fn subscription_id(&self, uri: &str, match_policy: MatchPolicy) -> SubscriptionId;
 

@@ -243,7 +243,7 @@ pub(super) fn scope(realm: &Realm, member: &Member, known: &Known) -> Result<Sco
         .may_subscribe(uri, match_policy)
         .map_err(|denied| member.not_authorized(denied))?;
     let store = realm.history.as_ref().map(|history| history.store());
-    let filter = store.and_then(|store| store.covering(uri, match_policy));
+    let filter = store.and_then(|store| store.readable(uri, match_policy));
     let Some(filter) = filter else {
         return Err(Failure::message(
             error_uri::HISTORY_UNAVAILABLE,

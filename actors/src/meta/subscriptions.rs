@@ -147,7 +147,7 @@ pub(super) fn lookup(realm: &Realm, _: &Member, args: &mut Arguments) -> Result<
     }
     let id = held.or_else(|| {
         let store = realm.history.as_ref()?.store();
-        store.covering(&topic, match_policy)?;
+        store.readable(&topic, match_policy)?;
         store.remember_pattern(&topic, match_policy);
         Some(store.subscription_id(&topic, match_policy))
     });

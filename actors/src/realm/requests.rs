@@ -194,7 +194,7 @@ impl Realm {
     fn subscription_id(&mut self, uri: &str, match_policy: MatchPolicy) -> SubscriptionId {
         if let Some(history) = &self.history
             && !is_restricted(uri)
-            && history.store().covering(uri, match_policy).is_some()
+            && history.store().readable(uri, match_policy).is_some()
         {
             history.store().remember_pattern(uri, match_policy);
             return history.store().subscription_id(uri, match_policy);

@@ -126,6 +126,10 @@ impl EventStore for Memory {
         self.filters.covering(uri, match_policy)
     }
 
+    fn readable(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId> {
+        self.filters.covering(uri, match_policy)
+    }
+
     fn subscription_id(&self, uri: &str, match_policy: MatchPolicy) -> SubscriptionId {
         self.key.subscription(uri, match_policy)
     }

@@ -156,7 +156,8 @@ impl Sled {
         let site = Site::take(disk, sizes, path, &config)?;
         let mut found = recover(&site.disk, path, &config.realm)?;
         let filters = take_over(&mut found, &site.disk, path, &config)?;
-        Self::begin(&site, found, &Arc::new(FilterTable::new(filters)))
+        let filters = FilterTable::new(filters).with_gone(found.catalog.gone());
+        Self::begin(&site, found, &Arc::new(filters))
     }
 
     /// Opens a store of this process that was at rest: nothing about it is new. With `write`,
@@ -374,14 +375,17 @@ impl EventStore for Sled {
         self.shared.filters.covering(uri, match_policy)
     }
 
+    fn readable(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId> {
+        self.shared.filters.readable(uri, match_policy)
+    }
+
     fn subscription_id(&self, uri: &str, match_policy: MatchPolicy) -> SubscriptionId {
         self.shared.head.origin.key.subscription(uri, match_policy)
     }
 
     fn find_subscription(&self, id: SubscriptionId) -> Option<(ByteString, MatchPolicy)> {
         let key = &self.shared.head.origin.key;
-        let filters = self.filters().iter().map(|configured| &configured.filter);
-        for filter in filters {
+        for filter in self.shared.filters.all() {
             if key.subscription(&filter.uri, filter.match_policy) == id {
                 return Some((filter.uri.clone(), filter.match_policy));
             }

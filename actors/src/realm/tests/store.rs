@@ -94,6 +94,10 @@ impl EventStore for SwitchedStore {
         self.inner.covering(uri, match_policy)
     }
 
+    fn readable(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId> {
+        self.inner.readable(uri, match_policy)
+    }
+
     fn subscription_id(&self, uri: &str, match_policy: MatchPolicy) -> SubscriptionId {
         self.inner.subscription_id(uri, match_policy)
     }

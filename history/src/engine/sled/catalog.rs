@@ -256,6 +256,16 @@ impl Catalog {
         configured
     }
 
+    /// Filters that were configured once.
+    pub(super) fn gone(&self) -> Vec<ConfiguredFilter> {
+        let gone = self.filters.iter().filter(|known| !known.configured);
+        gone.map(|known| ConfiguredFilter {
+            id: known.id,
+            filter: known.filter.clone(),
+        })
+        .collect()
+    }
+
     pub(super) fn known(&self, filter: FilterId) -> Option<&Known> {
         self.filters.iter().find(|known| known.id == filter)
     }
@@ -310,6 +320,13 @@ impl Catalog {
         };
         let mut eras = self.filters.iter().flat_map(|known| &known.eras);
         eras.any(|era| (last..first).contains(&era.until))
+    }
+
+    /// Whether what is missing between `dropped` and the oldest event, whose segment comes after
+    /// `previous`, was dropped on purpose.
+    pub(super) fn is_beginning_dropped(&self, dropped: Sequence, previous: Sequence) -> bool {
+        let mut runs = self.dropped.iter();
+        runs.any(|run| run.from <= dropped.next() && previous <= run.to)
     }
 
     /// Whether all from `from` to `to` was dropped on purpose.

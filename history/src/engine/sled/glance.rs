@@ -61,7 +61,7 @@ pub(super) fn find_out(site: &Site, config: &StoreConfig, open: bool) -> Result<
     }
     let mut found = recover(&site.disk, &site.path, &config.realm)?;
     let filters = take_over(&mut found, &site.disk, &site.path, config)?;
-    let filters = Arc::new(FilterTable::new(filters));
+    let filters = Arc::new(FilterTable::new(filters).with_gone(found.catalog.gone()));
     let sealed = found
         .segments
         .iter()
@@ -93,6 +93,7 @@ fn glance(site: &Site, config: &StoreConfig) -> Result<Option<Known>, OpenError>
     if configured != catalog || catalog.origin.realm != config.realm {
         return Ok(None);
     }
+    let gone = configured.gone();
     let Some((marked, rest)) = Mark::at_rest(&site.disk, &site.path)? else {
         return Ok(None);
     };
@@ -116,7 +117,7 @@ fn glance(site: &Site, config: &StoreConfig) -> Result<Option<Known>, OpenError>
     Ok(Some(Known {
         tell_time_every: tell_time_every(&configured),
         origin: catalog.origin,
-        filters: Arc::new(FilterTable::new(filters)),
+        filters: Arc::new(FilterTable::new(filters).with_gone(gone)),
         opened,
         rest,
         engine: None,

@@ -336,6 +336,10 @@ impl EventStore for OnDemand {
         self.filters.covering(uri, match_policy)
     }
 
+    fn readable(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId> {
+        self.filters.readable(uri, match_policy)
+    }
+
     fn subscription_id(&self, uri: &str, match_policy: MatchPolicy) -> SubscriptionId {
         self.origin.key.subscription(uri, match_policy)
     }

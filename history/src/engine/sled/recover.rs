@@ -334,7 +334,7 @@ impl Recovery<'_> {
         // What was dropped before it has left its floor with every filter that had it.
         let floors = catalog.filters.iter().map(|known| known.floor);
         let (dropped, previous) = (floors.max().unwrap_or_default(), oldest.previous());
-        if previous > dropped {
+        if previous > dropped && !catalog.is_beginning_dropped(dropped, previous) {
             let hole = Hole {
                 from: dropped.next(),
                 to: previous,

@@ -135,6 +135,10 @@ impl EventStore for ReadElsewhere {
         self.first.covering(uri, match_policy)
     }
 
+    fn readable(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId> {
+        self.first.readable(uri, match_policy)
+    }
+
     fn subscription_id(&self, uri: &str, match_policy: MatchPolicy) -> SubscriptionId {
         self.reads().subscription_id(uri, match_policy)
     }
