@@ -72,7 +72,8 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// Stores events in one atomic transaction (or, above
     /// [`commit_bytes`](Self::commit_bytes), in as few as it takes); when it returns they are
     /// durable, if the store is, and every new [`read`](Self::read) shows them. Sequences and
-    /// times must increase, over all calls.
+    /// times must increase, over all calls. Appending nothing writes no event and says whether
+    /// events could be taken now: after a failure it finds out whether the disk works again.
     fn append(&self, events: &[Arc<Event>]) -> Result<Appended, AppendError>;
 
     /// The most bytes ([`Event::footprint`]) that one transaction takes. `u64::MAX`: any number.

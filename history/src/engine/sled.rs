@@ -24,8 +24,10 @@ mod seal; //     from the one to the other
 mod scan; //     blocks found without either's help
 mod floors; //   how far the bounds of a filter reach
 mod per_topic; // from where on a topic is kept
+mod rescan; //   a segment read anew
 mod shared; //   what the following share
 mod writer; //   append
+mod dispose; //  what is removed, now or later
 mod keeper; //   the thread that prepares and seals
 mod retain; //   and drops what nobody keeps
 mod purge; //    events that have to go at once

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
+use parking_lot::{MutexGuard, RwLock};
 
 use super::active::Db;
-use super::index::{Growing, Index as _};
-use super::scan::scan;
-use super::seal::{SealError, bad_path, seal};
-use super::segment::{Blocks, Body, Fault, Hole, Segment, store_error};
-use super::shared::Shared;
+use super::dispose::Leaving;
+use super::index::Growing;
+use super::rescan::rescan;
+use super::seal::{SealError, seal};
+use super::segment::{Blocks, Body, Segment};
+use super::shared::{Keeping, Shared, Trouble};
 use crate::error::StoreError;
 use crate::event::{EventRef, Sequence};
-use crate::filter::FilterTable;
 use crate::store::Full;
 
 /// How long events may be without a sync where `sync` is off.
@@ -47,9 +47,32 @@ pub(super) struct Keeper {
     pub(super) retired: Vec<Arc<Segment>>,
     /// Since when there have been events that no sync has reached.
     unsynced_since: Option<Instant>,
+    /// What the disk has not let go yet.
+    pub(super) leaving: Vec<Leaving>,
     /// The last work could not be done.
-    failing: bool,
+    failing: Option<Failing>,
+    /// The last sync of events that nobody waits for could not be done.
+    sync_fails: Trouble,
 }
+
+/// Work fails: it is tried again, after longer and longer pauses if it is the disk's fault.
+#[derive(Debug)]
+struct Failing {
+    error: StoreError,
+    pause: Duration,
+    /// Whoever asks for work before that is told the error.
+    pause_ends: Instant,
+    /// When it is tried again if nobody asks.
+    again: Instant,
+}
+
+/// The pause after the second failure; after the first one work is tried again when it is asked
+/// for.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest pause between two attempts at what failed: how long after the disk the store
+/// recovers. 2 s: a disk that fails is asked seldom enough not to be kept busy.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Keeper {
     /// Starts the thread. Generations below `next_generation` are taken.
@@ -62,7 +85,9 @@ impl Keeper {
             next_generation,
             retired: Vec::new(),
             unsynced_since: None,
-            failing: false,
+            leaving: Vec::new(),
+            failing: None,
+            sync_fails: Trouble::default(),
         };
         let name = format!("history {}", keeper.shared.head.origin.realm);
         std::thread::Builder::new()
@@ -74,22 +99,7 @@ impl Keeper {
         loop {
             let shared = Arc::clone(&self.shared);
             let mut keeping = shared.keeping.lock();
-            while !keeping.work && !keeping.closing {
-                if !self.retired.is_empty() {
-                    // Somebody still reads there.
-                    let _ = shared.changed.wait_for(&mut keeping, RELEASED);
-                    keeping.work = true;
-                    break;
-                }
-                match self.unsynced_since.filter(|_| keeping.unsynced) {
-                    None if keeping.unsynced => self.unsynced_since = Some(Instant::now()),
-                    None => shared.changed.wait(&mut keeping),
-                    Some(since) if since.elapsed() < UNSYNCED => {
-                        let _ = shared.changed.wait_until(&mut keeping, since + UNSYNCED);
-                    }
-                    Some(_) => break,
-                }
-            }
+            self.wait(&mut keeping);
             if keeping.closing {
                 let settle = std::mem::take(&mut keeping.settle);
                 drop(keeping);
@@ -119,17 +129,65 @@ impl Keeper {
         }
     }
 
-    /// Syncs what grows and what has grown and is not sealed yet, oldest first.
-    fn sync(&self) {
-        let segments = self.shared.segments();
-        for db in segments.iter().filter_map(|segment| segment.db()) {
-            if let Err(error) = db.flush(&self.shared.disk, true) {
-                log::error!(
-                    realm = self.shared.head.origin.realm.as_str();
-                    "events may be lost with a power failure: {error}"
-                );
+    /// Waits until there is something to do: it is asked for, or its time has come.
+    fn wait(&mut self, keeping: &mut MutexGuard<'_, Keeping>) {
+        let shared = Arc::clone(&self.shared);
+        while !keeping.closing {
+            let now = Instant::now();
+            if keeping.unsynced {
+                self.unsynced_since.get_or_insert(now);
+            }
+            let sync = self.unsynced_since.map(|since| since + UNSYNCED);
+            if sync.is_some_and(|sync| sync <= now) {
+                return;
+            }
+            let again = match &self.failing {
+                Some(failing) if now < failing.pause_ends => {
+                    if std::mem::take(&mut keeping.work) {
+                        keeping.failed = Some(failing.error.clone());
+                        shared.changed.notify_all();
+                    }
+                    Some(failing.pause_ends)
+                }
+                _ if keeping.work => return,
+                Some(failing) if failing.again <= now => {
+                    keeping.work = true;
+                    return;
+                }
+                Some(failing) => Some(failing.again),
+                None if !self.retired.is_empty() => {
+                    // Somebody still reads there.
+                    let _ = shared.changed.wait_for(keeping, RELEASED);
+                    keeping.work = true;
+                    return;
+                }
+                None => None,
+            };
+            match sync.into_iter().chain(again).min() {
+                Some(until) => {
+                    let _ = shared.changed.wait_until(keeping, until);
+                }
+                None => shared.changed.wait(keeping),
             }
         }
+    }
+
+    /// Syncs what grows and what has grown and is not sealed yet, oldest first.
+    fn sync(&self) {
+        let shared = &self.shared;
+        let segments = shared.segments();
+        let mut synced = Ok(());
+        for db in segments.iter().filter_map(|segment| segment.db()) {
+            synced = synced.and(db.flush(&shared.disk, true));
+        }
+        if synced.is_err() {
+            // The system may forget what it could not write, and say nothing the next time: what
+            // is still known is sealed into a file of its own.
+            shared.retire_active();
+            shared.wake_keeper();
+        }
+        let realm = shared.head.origin.realm.as_str();
+        self.sync_fails.note(realm, "events are not synced", synced);
     }
 
     /// Failing is a state: logged when it begins and when it ends.
@@ -139,12 +197,31 @@ impl Keeper {
             // What was dropped is still being read, and gives its space back afterwards.
             Err(_) if self.shared.full == Full::Refuse && !self.retired.is_empty() => {}
             Err(error) => {
-                if !std::mem::replace(&mut self.failing, true) {
-                    log::error!(realm; "the history cannot be kept up: {error}");
-                }
-                self.shared.keeping.lock().failed = Some(error);
+                let is_disk = matches!(error, StoreError::Io { .. });
+                let pause = match &self.failing {
+                    None => {
+                        log::error!(realm; "the history cannot be kept up: {error}");
+                        Duration::ZERO
+                    }
+                    Some(failing) if is_disk => {
+                        (2 * failing.pause).clamp(FIRST_PAUSE, LONGEST_PAUSE)
+                    }
+                    Some(_) => Duration::ZERO,
+                };
+                let now = Instant::now();
+                let least = if is_disk { FIRST_PAUSE } else { LONGEST_PAUSE };
+                self.failing = Some(Failing {
+                    error: error.clone(),
+                    pause,
+                    pause_ends: now + pause,
+                    again: now + pause.max(least),
+                });
+                let mut keeping = self.shared.keeping.lock();
+                keeping.failed = Some(error);
+                keeping.is_failing = true;
             }
-            Ok(()) if std::mem::take(&mut self.failing) => {
+            Ok(()) if self.failing.take().is_some() => {
+                self.shared.keeping.lock().is_failing = false;
                 log::info!(realm; "the history is kept up again");
             }
             Ok(()) => {}
@@ -169,12 +246,14 @@ impl Keeper {
     /// Everything there is to do now.
     fn work(&mut self) -> Result<(), StoreError> {
         self.obey();
+        let gone = self.let_all_go();
         self.expire()?;
         self.make_room()?;
         self.prepare()?;
         let sealed = self.seal_oldest();
         self.drop_dead()?;
         self.remove_retired()?;
+        gone?;
         let shared = &self.shared;
         shared.count_room(&shared.keeping.lock());
         self.give_room()?;
@@ -271,8 +350,10 @@ impl Keeper {
         let db = match Db::create(&shared.disk, &path, &shared.head, shared.sizes.cache()) {
             Ok(db) => db,
             Err(error) => {
-                // An empty database is worth nothing; what is left of it goes with the next start.
-                let _ = shared.disk.remove(&path);
+                // An empty database is worth nothing, and is never opened a second time.
+                if self.discard(&path).is_err() {
+                    self.next_generation += 1;
+                }
                 return Err(error);
             }
         };
@@ -343,14 +424,15 @@ impl Keeper {
             }
         });
         drop(segments);
+        let mut removed = Ok(());
         for source in sources {
             match source.sealed() {
-                Some(_) => shared.disk.remove(&source.path)?,
+                Some(_) => removed = removed.and(self.discard(&source.path)),
                 None => self.retired.push(source),
             }
         }
         self.shared.measure();
-        Ok(())
+        removed
     }
 
     /// Seals those events of some segments that are to be kept.
@@ -398,107 +480,4 @@ impl Keeper {
         }
         sources
     }
-
-    /// Removes the files of sealed databases at once: who reads there reads on, since his files
-    /// are open.
-    pub(super) fn remove_retired_now(&self) -> Result<(), StoreError> {
-        let disk = &self.shared.disk;
-        for segment in self.retired.iter().filter(|segment| segment.path.is_dir()) {
-            if segment.damaged {
-                disk.rename(&segment.path, &bad_path(&segment.path))?;
-                continue;
-            }
-            let trash = segment.path.with_extension("trash");
-            disk.rename(&segment.path, &trash)?;
-            disk.remove(&trash)?;
-        }
-        Ok(())
-    }
-
-    /// Removes sealed databases that nobody reads any more.
-    pub(super) fn remove_retired(&mut self) -> Result<(), StoreError> {
-        let disk = &self.shared.disk;
-        let (idle, busy): (Vec<_>, Vec<_>) = std::mem::take(&mut self.retired)
-            .into_iter()
-            .partition(|segment| Arc::strong_count(segment) == 1);
-        self.retired = busy;
-        for segment in idle {
-            let (path, damaged) = (segment.path.clone(), segment.damaged);
-            drop(segment);
-            if !path.is_dir() {
-                continue; // a damaged sealed file, which made place for its successor
-            }
-            if damaged {
-                disk.rename(&path, &bad_path(&path))?;
-                continue;
-            }
-            // Renamed first, so that a crash in the middle leaves nothing that looks alive.
-            let trash = path.with_extension("trash");
-            disk.rename(&path, &trash)?;
-            disk.remove(&trash)?;
-        }
-        Ok(())
-    }
-}
-
-/// Reads a segment anew from its file: its index or its database does not serve any more. The
-/// new one takes its place. The segment that grows is left alone: its writer would not know.
-pub(super) fn rescan(shared: &Shared, segment: &Arc<Segment>) -> Result<Arc<Segment>, StoreError> {
-    if shared
-        .keeping
-        .lock()
-        .active
-        .as_ref()
-        .is_some_and(|a| Arc::ptr_eq(a, segment))
-    {
-        return Err(store_error("cannot read", &segment.path, Fault::Damaged));
-    }
-    let log = if segment.path.is_dir() {
-        segment.path.join("db")
-    } else {
-        segment.path.clone()
-    };
-    let file = shared.disk.open(&log)?;
-    let filters = FilterTable::new(segment.head.filters.clone());
-    let (first, until) = segment.ends().unwrap_or_default();
-    let scanned = scan(file, &segment.head.origin, &filters, until, until)
-        .map_err(|fault| store_error("cannot read", &log, fault))?;
-    let begin = scanned
-        .index
-        .blocks()
-        .first()
-        .map_or(until.next(), |block| block.first);
-    let end = scanned.index.last().map_or(until, |(last, _)| last);
-    let mut holes = scanned.holes;
-    holes.push(Hole {
-        from: first,
-        to: begin.previous(),
-    });
-    holes.push(Hole {
-        from: end.next(),
-        to: until,
-    });
-    holes.retain(|hole| hole.from <= hole.to);
-    shared.note_holes(&holes, "blocks of a segment are damaged");
-    let replacement = Arc::new(Segment {
-        generation: segment.generation,
-        path: segment.path.clone(),
-        head: segment.head.clone(),
-        body: Body::Open {
-            index: Box::new(RwLock::new(scanned.index)),
-            blocks: scanned.blocks,
-        },
-        mark: segment.mark,
-        damaged: segment.damaged || !holes.is_empty() || segment.sealed().is_some(),
-    });
-    shared.change_segments(|segments| {
-        for kept in segments
-            .iter_mut()
-            .filter(|kept| Arc::ptr_eq(kept, segment))
-        {
-            *kept = Arc::clone(&replacement);
-        }
-    });
-    shared.wake_keeper();
-    Ok(replacement)
 }

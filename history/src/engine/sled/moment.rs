@@ -7,9 +7,9 @@ use std::sync::Arc;
 use rewamp_wamp::id::PublicationId;
 
 use super::floors::limit_floor;
-use super::keeper::rescan;
 use super::newest::Stretch;
 use super::per_topic::topic_floor;
+use super::rescan::rescan;
 use super::segment::{Fault, Hole, Segment, Segments, store_error};
 use super::shared::Shared;
 use crate::error::StoreError;

@@ -49,6 +49,7 @@ impl Keeper {
         if self.shared.full == Full::Refuse {
             return Ok(false);
         }
+        self.let_all_go()?;
         let segments = self.shared.segments();
         match segments.first() {
             Some(oldest) if oldest.sealed().is_some() => self.drop_segment(oldest).map(|()| true),
@@ -58,6 +59,9 @@ impl Keeper {
 
     /// Drops sealed segments of which no filter keeps anything.
     pub(super) fn drop_dead(&mut self) -> Result<(), StoreError> {
+        if !self.leaving.is_empty() {
+            return Ok(());
+        }
         let segments = self.shared.segments();
         for segment in segments.iter() {
             if segment.sealed().is_some() && self.is_dead(segment, &segments)? {
@@ -99,7 +103,7 @@ impl Keeper {
             segments.retain(|kept| !Arc::ptr_eq(kept, segment));
         });
         match segment.sealed() {
-            Some(_) => shared.disk.remove(&segment.path)?,
+            Some(_) => self.discard(&segment.path)?,
             None => self.retired.push(Arc::clone(segment)),
         }
         log::debug!(

@@ -82,13 +82,41 @@ pub(super) fn seal(
     let Some(newest) = sources.last() else {
         return Ok(None);
     };
-    let head = &newest.head;
     let path = sealed_path(folder, newest.generation);
-    let previous = sources
-        .first()
-        .map_or(Sequence::ZERO, |oldest| oldest.previous());
+    let sealed = write(disk, &path, newest, sources, keep, holes);
+    // What was written only takes room, which may be what is missing; unless it is all there is
+    // in place of a damaged file that has been set aside.
+    if sealed.is_err() && sources.iter().all(|source| source.path.exists()) {
+        let _ = disk.remove(&path.with_extension("tmp"));
+    }
+    Ok(sealed?.map(|sealed| Segment {
+        generation: newest.generation,
+        path,
+        head: newest.head.clone(),
+        body: Body::Sealed(Box::new(sealed)),
+        mark: newest.mark,
+        damaged: false,
+    }))
+}
+
+fn write(
+    disk: &Disk,
+    path: &Path,
+    newest: &Segment,
+    sources: &[Arc<Segment>],
+    keep: &dyn Fn(&EventRef<'_>) -> bool,
+    holes: &mut Vec<Hole>,
+) -> Result<Option<Sealed>, SealError> {
+    let oldest = sources.first();
+    let previous = oldest.map_or(Sequence::ZERO, |oldest| oldest.previous());
     let draft_path = path.with_extension("tmp");
-    let mut draft = Draft::begin(disk, draft_path.clone(), head, newest.mark, previous)?;
+    let mut draft = Draft::begin(
+        disk,
+        draft_path.clone(),
+        &newest.head,
+        newest.mark,
+        previous,
+    )?;
     for source in sources {
         let mut failed = None;
         let walked = source.walk_all(
@@ -109,28 +137,24 @@ pub(super) fn seal(
     }
     let since = sources.iter().map(|source| source.since()).min();
     // One that is whole, and written anew, is replaced; a damaged one is set aside.
-    let replaces = newest.sealed().is_some() && !newest.damaged;
-    let since = since.unwrap_or(newest.generation);
-    let Some(sealed) = draft.finish(since, &path, replaces)? else {
+    let replaces = |source: &Arc<Segment>| source.damaged && source.path == path;
+    if path.exists() && sources.iter().any(replaces) {
+        draft.damaged = true;
+    }
+    let sealed = draft.finish(since.unwrap_or(newest.generation), path)?;
+    if sealed.is_none() {
         disk.remove(&draft_path)?;
-        return Ok(None);
-    };
-    let (head, mark) = (head.clone(), newest.mark);
-    let body = Body::Sealed(Box::new(sealed));
-    Ok(Some(Segment {
-        generation: newest.generation,
-        path,
-        head,
-        body,
-        mark,
-        damaged: false,
-    }))
+    }
+    Ok(sealed)
 }
 
 /// A sealed file in the making.
 struct Draft<'a> {
     disk: &'a Disk,
     path: PathBuf,
+    /// It takes the place of a damaged sealed file, which is set aside. Another one there is what
+    /// an attempt has left that failed at the very end.
+    damaged: bool,
     file: File,
     /// Bytes of the file so far, including those in `buffer`.
     place: u64,
@@ -161,6 +185,7 @@ impl<'a> Draft<'a> {
         Ok(Self {
             disk,
             path,
+            damaged: false,
             file,
             place: buffer.len() as u64,
             buffer,
@@ -241,7 +266,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Index and summary, then the file gets its name. `None` without events.
-    fn finish(mut self, since: u64, path: &Path, replaces: bool) -> Done<Option<Sealed>> {
+    fn finish(mut self, since: u64, path: &Path) -> Done<Option<Sealed>> {
         self.close_block()?;
         let Some((last, last_time)) = self.index.last() else {
             return Ok(None);
@@ -290,8 +315,7 @@ impl<'a> Draft<'a> {
         self.place = array.place;
         self.buffer.extend_from_slice(&summary.encode(self.place));
         self.flush()?;
-        if !replaces && path.exists() {
-            // A damaged sealed file, whose place this one takes.
+        if self.damaged {
             self.disk.rename(path, &bad_path(path))?;
         }
         self.disk.rename(&self.path, path)?;

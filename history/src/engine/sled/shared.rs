@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -91,6 +91,9 @@ pub(super) struct Shared {
     pub(super) head: Head,
     pub(super) filters: Arc<FilterTable>,
     pub(super) catalog: Mutex<Catalog>,
+    pub(super) catalog_fails: Trouble,
+    pub(super) mark_fails: Trouble,
+    pub(super) patterns_fail: Trouble,
     /// Held while the catalog is written, so that the file never goes back; readers of the
     /// catalog do not wait for that.
     saving: Mutex<()>,
@@ -129,6 +132,8 @@ pub(super) struct Keeping {
     pub(super) writing: u64,
     /// The keeper could not do what the writer waits for.
     pub(super) failed: Option<StoreError>,
+    /// What the keeper did last did not work.
+    pub(super) is_failing: bool,
     /// There may be something to do for the keeper.
     pub(super) work: bool,
     /// The next segment is to be prepared; not before the growing one is half full, since a
@@ -178,6 +183,9 @@ impl Shared {
             now: AtomicU64::new(catalog.told.nanos()),
             aged: AtomicU64::new(0),
             catalog: Mutex::new(catalog),
+            catalog_fails: Trouble::default(),
+            mark_fails: Trouble::default(),
+            patterns_fail: Trouble::default(),
             saving: Mutex::new(()),
             mark: Mutex::new(mark),
             patterns,
@@ -194,6 +202,13 @@ impl Shared {
     /// The segments as of now.
     pub(super) fn segments(&self) -> Segments {
         Arc::clone(&self.segments.read())
+    }
+
+    /// How many segments are not sealed, the growing one included.
+    pub(super) fn unsealed(&self) -> usize {
+        let segments = self.segments();
+        let unsealed = segments.iter().filter(|it| it.sealed().is_none());
+        unsealed.count()
     }
 
     /// Changes the list of segments.
@@ -334,9 +349,10 @@ impl Shared {
             catalog.told = catalog.told.max(self.now());
             catalog.clone()
         };
-        if let Err(error) = catalog.write(&self.disk, &self.folder) {
-            log::warn!("{}", StoreError::from(error));
-        }
+        let written = catalog.write(&self.disk, &self.folder);
+        let realm = self.head.origin.realm.as_str();
+        let what = "what was dropped or lost is not noted";
+        self.catalog_fails.note(realm, what, written);
     }
 
     /// See [`crate::EventStore::room`].
@@ -408,6 +424,23 @@ impl Shared {
     pub(super) fn wake_keeper(&self) {
         self.keeping.lock().work = true;
         self.changed.notify_all();
+    }
+}
+
+/// Something that can wait for the disk to work again: logged when that begins and when it ends.
+#[derive(Debug, Default)]
+pub(super) struct Trouble(AtomicBool);
+
+impl Trouble {
+    /// Notes how it went.
+    pub(super) fn note(&self, realm: &str, what: &str, done: Result<(), impl Into<StoreError>>) {
+        let failed = done.is_err();
+        let before = self.0.swap(failed, Ordering::AcqRel);
+        match done {
+            Err(error) if !before => log::warn!(realm; "{what}: {}", error.into()),
+            Ok(()) if before => log::info!(realm; "no longer: {what}"),
+            _ => {}
+        }
     }
 }
 

@@ -65,7 +65,7 @@ fn open_sled(path: &Path, filters: &[Filter], limit: Option<u64>, segment: u64) 
 }
 
 /// Waits until `met`, which it must be within ten seconds.
-fn wait_until(what: &str, met: impl Fn() -> bool) {
+fn wait_until(what: &str, mut met: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !met() {
         assert!(Instant::now() < deadline, "{what}");
@@ -75,10 +75,14 @@ fn wait_until(what: &str, met: impl Fn() -> bool) {
 
 /// All sequences of a history, in order.
 fn sequences(store: &dyn EventStore, uri: &str) -> Vec<u64> {
-    let filter = store.covering(uri, Prefix).unwrap();
+    sequences_of(store, uri, Prefix)
+}
+
+fn sequences_of(store: &dyn EventStore, uri: &str, match_policy: MatchPolicy) -> Vec<u64> {
+    let filter = store.covering(uri, match_policy).unwrap();
     let scope = Scope {
         uri: uri.into(),
-        match_policy: Prefix,
+        match_policy,
         filter,
     };
     let mut found = Vec::new();

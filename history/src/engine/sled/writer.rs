@@ -15,6 +15,10 @@ use crate::error::{AppendError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::store::Appended;
 
+/// On a failing disk, so many segments may wait to be sealed before another one is begun: each
+/// takes memory.
+const UNSEALED: usize = 4;
+
 /// The writing side of a store.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -55,6 +59,11 @@ impl Writer {
             bytes: 0,
         };
         let mut stored = 0;
+        if events.is_empty() {
+            let ready = self.segment(shared, 0);
+            shared.keeping.lock().writing = 0;
+            ready.map_err(|cause| AppendError { stored, cause })?;
+        }
         while let Some(rest) = events.get(stored..).filter(|rest| !rest.is_empty()) {
             let (count, bytes) = one_commit(rest, shared.sizes.commit());
             let commit = rest.get(..count).unwrap_or_default();
@@ -124,17 +133,19 @@ impl Writer {
         )?;
         db.flush(&shared.disk, shared.sync)?;
         self.failed = false;
-        if let Err(error) = shared.patterns.save(shared.sync) {
-            log::warn!("{}; the next commit tries again", StoreError::from(error));
-        }
+        let realm = shared.head.origin.realm.as_str();
+        let saved = shared.patterns.save(shared.sync);
+        let what = "subscriptions cannot be kept";
+        shared.patterns_fail.note(realm, what, saved);
         let written = self.note_blocks(shared, index, events);
         if let Some(last) = events.last() {
             (self.newest, self.newest_time) = (last.sequence, last.time);
             shared.publish(last.sequence);
             // Without it a crash costs nothing but the knowledge of what is missing.
-            if let Err(error) = shared.mark.lock().acknowledge(last.sequence, last.time) {
-                log::warn!("{}", StoreError::from(error));
-            }
+            let marked = shared.mark.lock().acknowledge(last.sequence, last.time);
+            shared
+                .mark_fails
+                .note(realm, "the mark is not kept", marked);
         }
         let mut keeping = shared.keeping.lock();
         keeping.writing = 0;
@@ -247,7 +258,8 @@ impl Writer {
         keeping.writing = 0;
         loop {
             let full = keeping.active.is_none() || log_size(&keeping) >= shared.sizes.segment;
-            if full || self.failed {
+            let failing = self.failed || keeping.is_failing;
+            if (full || self.failed) && !(failing && shared.unsealed() > UNSEALED) {
                 match keeping.next.take() {
                     Some(next) => {
                         self.failed = false;
