@@ -21,6 +21,7 @@ mod crash; // SIGKILL at full rate: what was acknowledged is there
 mod power_loss; // the disk forgets what was never synced
 mod many_realms; // hundreds of realms, few of them busy
 mod store_gone; // a store that does not open
+mod failing_disk; // full, broken, read-only, and back
 mod readonly; // a store that is served and not changed
 mod questions; // walks by cursor, the state of many topics, what there is
 mod replay; // the past runs into the live events

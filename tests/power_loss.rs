@@ -5,7 +5,7 @@
 //! A layer under the node (`shim.c`) writes down what it does to its disk, `model.rs` works out what
 //! may be left. `REWAMP_SEED` repeats a run's cuts, `REWAMP_ROUNDS` makes more of them.
 
-mod journal; // what the node did to its disk
+pub(crate) mod journal; // what the node did to its disk
 mod model; // what is left of it
 
 use std::collections::{BTreeMap, HashSet};

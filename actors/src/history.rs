@@ -71,6 +71,10 @@ pub struct HistorySettings {
     pub largest: u64,
 }
 
+/// How often a store that fails is asked whether it works again. 1 s: soon enough for those who
+/// look at the metrics, and nothing to a disk.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// How often a store that may refuse is asked whether it has room again.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
 
@@ -87,6 +91,10 @@ pub struct History {
     committing: Option<Arc<[Arc<Event>]>>,
     timer: Option<SpawnHandle>,
     degraded: bool,
+    /// Sequences could not be reserved.
+    unreserved: bool,
+    /// It will be asked whether the store works again.
+    looking: bool,
     idle: Vec<oneshot::Sender<()>>,
     readers: Readers,
     purges: Purges,
@@ -175,6 +183,8 @@ impl History {
             committing: None,
             timer: None,
             degraded: false,
+            unreserved: false,
+            looking: false,
             idle: Vec::new(),
             turns,
         };
@@ -235,8 +245,26 @@ impl History {
                 history.committed(result, &filled.waiting, filled.bytes, began);
                 history.purges.committed();
                 history.commit_when_due(ctx);
+                if history.degraded {
+                    history.look_again(ctx);
+                }
             });
         ctx.spawn(done);
+    }
+
+    /// As long as the store fails and nobody publishes, it is asked from time to time whether it
+    /// works again.
+    fn look_again(&mut self, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.looking, true) {
+            ctx.run_later(LOOK_AGAIN, |history, ctx| {
+                history.looking = false;
+                if history.committing.is_none() {
+                    history.commit(ctx); // of nothing, if nobody has published
+                } else {
+                    history.look_again(ctx);
+                }
+            });
+        }
     }
 
     fn committed(
@@ -254,9 +282,11 @@ impl History {
         self.tracks
             .failed(committed.get(stored..).unwrap_or_default());
         let now = self.clock.now();
-        self.metrics.observe(Id::HistoryFlushEvents, events as f64);
-        self.metrics
-            .observe(Id::HistoryFlushSeconds, commit::seconds(began, now));
+        if events > 0 {
+            self.metrics.observe(Id::HistoryFlushEvents, events as f64);
+            self.metrics
+                .observe(Id::HistoryFlushSeconds, commit::seconds(began, now));
+        }
         self.metrics.count(Id::HistoryStored, stored as u64);
         self.buffered(-(events as i64), -(bytes as i64));
         let failure = result.err().map(|error| error.cause);
@@ -282,18 +312,22 @@ impl History {
     /// A store that fails is a state: said once, counted always.
     fn judge(&mut self, failure: Option<&StoreError>, not_stored: usize) {
         let realm = &*self.realm_name;
+        let was_degraded =
+            std::mem::replace(&mut self.degraded, failure.is_some() || self.unreserved);
         match failure {
             Some(error) => {
-                self.metrics.count(Id::HistoryFailedCommits, 1);
+                self.metrics
+                    .count(Id::HistoryFailedCommits, u64::from(not_stored > 0));
                 self.metrics.count(Id::HistoryNotStored, not_stored as u64);
-                if !self.degraded {
+                if !was_degraded {
                     error!(realm; "the event store cannot be written, events are routed and not stored: {error}");
                 }
             }
-            None if self.degraded => info!(realm; "the event store can be written again"),
+            None if was_degraded && !self.degraded => {
+                info!(realm; "the event store can be written again");
+            }
             None => {}
         }
-        self.degraded = failure.is_some();
         self.metrics
             .gauge(Id::HistoryDegraded)
             .set(i64::from(self.degraded));
@@ -430,17 +464,24 @@ impl Handler<Reserve> for History {
     fn handle(&mut self, reserve: Reserve, ctx: &mut Context<Self>) {
         let store = Arc::clone(&self.store);
         let reserved = self.at_work(move || store.reserve(reserve.end));
-        let done = reserved.into_actor(self).map(|result, history, _| {
+        let done = reserved.into_actor(self).map(move |result, history, ctx| {
             let result = result.unwrap_or_else(|panic| Err(commit::panicked(&panic)));
+            history.unreserved = result.is_err();
             match result {
-                Ok(end) => history.shared.reserved(end),
-                Err(error) => {
-                    history.shared.not_reserved();
-                    history.judge(Some(&error), 0);
+                Ok(end) => {
+                    history.shared.reserved(end);
+                    if history.degraded {
+                        history.look_again(ctx);
+                    }
+                    if history.shared.is_room_wanted() {
+                        history.tell_room();
+                    }
                 }
-            }
-            if history.shared.is_room_wanted() {
-                history.tell_room();
+                Err(error) => {
+                    history.judge(Some(&error), 0);
+                    // Counts as under way until then, so that nobody asks in between.
+                    ctx.notify_later(Reserve { end: reserve.end }, LOOK_AGAIN);
+                }
             }
         });
         ctx.spawn(done);

@@ -43,6 +43,8 @@ impl Start {
     fn start_logging(&self, level: LevelFilter) {
         let mut builder = env_logger::Builder::new();
         builder.filter_level(level);
+        // What it fails at is an error to the store that uses it, which says so once.
+        builder.filter_module("sled", LevelFilter::Off);
         if self.loglevel.is_none() {
             builder.parse_default_env();
         }

@@ -72,10 +72,6 @@ impl Shared {
         self.reserved.fetch_max(end.get(), Ordering::AcqRel);
         self.reserving.store(false, Ordering::Release);
     }
-
-    pub(super) fn not_reserved(&self) {
-        self.reserving.store(false, Ordering::Release);
-    }
 }
 
 /// A publication that a filter covers, before it has its place in the order.

@@ -1,5 +1,6 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use rewamp_wamp::message::Message;
 use rewamp_wamp::uri::MatchPolicy::Prefix;
@@ -8,6 +9,7 @@ use rewamp_wamp::value::Value;
 use super::client::Client;
 use super::store::{Disk, SwitchedStore};
 use super::{Fixture, Setup, filter};
+use crate::metrics::Id;
 use crate::realm::PATIENCE;
 use rewamp_history::Full;
 
@@ -266,4 +268,69 @@ async fn a_question_that_joins_a_turn_sees_what_was_published_since_that_began()
         assert_eq!(page[0].as_list().unwrap().len(), events);
     }
     store.set(Disk::Works);
+}
+
+#[actix::test]
+async fn a_store_that_works_again_is_found_out_though_nobody_publishes() {
+    let (fixture, store) = switched(PATIENCE);
+    let mut publisher = fixture.join().await;
+    store.set(Disk::Fails);
+    send(&mut publisher, &texts("com.kept.a", 1, 1));
+    let Message::Error(error) = publisher.receive().await else {
+        panic!()
+    };
+    assert_eq!(error.error, "rewamp.error.store_unavailable");
+    let degraded = fixture
+        .router
+        .metrics
+        .realm("realm1")
+        .gauge(Id::HistoryDegraded);
+    assert_eq!(degraded.get(), 1);
+    store.set(Disk::Works);
+    let end = Instant::now() + Duration::from_secs(10);
+    while degraded.get() == 1 {
+        assert!(Instant::now() < end, "still degraded");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    send(&mut publisher, &texts("com.kept.a", 2, 1));
+    assert!(matches!(publisher.receive().await, Message::Published(_)));
+    assert_eq!(stored(&mut publisher).await, 1);
+}
+
+#[actix::test]
+async fn sequences_that_cannot_be_reserved_are_asked_for_again_with_pauses() {
+    // The refusal woke the publishers who waited, who asked again at once.
+    let setup = Setup::storing(vec![filter("com.kept.", Prefix, Some(10_000))]);
+    let (settings, history) = setup.history_settings();
+    let store = SwitchedStore::with_sequences(history, 5);
+    store.set(Disk::Fails);
+    let fixture = Setup {
+        store: Some((store.clone(), settings)),
+        patience: Duration::from_millis(200),
+        ..Setup::default()
+    }
+    .start();
+    let mut publisher = fixture.join().await;
+    send(&mut publisher, &texts("com.kept.a", 1, 10));
+    for _ in 1..=10 {
+        let Message::Error(error) = publisher.receive().await else {
+            panic!()
+        };
+        assert_eq!(error.error, "rewamp.error.store_unavailable");
+        assert_eq!(error.details.get("_routed"), Some(&Value::Bool(true)));
+    }
+    let asked = store.reservations.load(Ordering::Relaxed);
+    assert!((1..=3).contains(&asked), "{asked} times");
+    store.set(Disk::Works);
+    let mut request = 10;
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        request += 1;
+        send(&mut publisher, &texts("com.kept.a", request, 1));
+        if let Message::Published(_) = publisher.receive().await {
+            break;
+        }
+        assert!(Instant::now() < end, "still not stored");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -25,17 +26,30 @@ pub(super) enum Disk {
 #[derive(Debug)]
 pub(super) struct SwitchedStore {
     inner: Arc<dyn EventStore>,
+    opened: Opened,
     disk: Mutex<Disk>,
     changed: Condvar,
     /// Whether reads wait, and how many do.
     reads: Mutex<(bool, usize)>,
     read_on: Condvar,
+    /// How often sequences were asked for.
+    pub(super) reservations: AtomicU64,
 }
 
 impl SwitchedStore {
     pub(super) fn new(inner: Arc<dyn EventStore>) -> Arc<Self> {
+        Self::with_sequences(inner, u64::MAX)
+    }
+
+    /// One that lets the realm give out so many before it has to ask for more.
+    pub(super) fn with_sequences(inner: Arc<dyn EventStore>, count: u64) -> Arc<Self> {
+        let mut opened = inner.opened().clone();
+        let end = opened.next_sequence.get().saturating_add(count);
+        opened.reserved = opened.reserved.min(Sequence::new(end));
         Arc::new(Self {
             inner,
+            opened,
+            reservations: AtomicU64::new(0),
             disk: Mutex::new(Disk::Works),
             changed: Condvar::new(),
             reads: Mutex::default(),
@@ -60,6 +74,14 @@ impl SwitchedStore {
     }
 }
 
+fn failure() -> StoreError {
+    StoreError::Engine {
+        what: "cannot write",
+        path: "test".into(),
+        reason: "the test said so".to_owned(),
+    }
+}
+
 impl EventStore for SwitchedStore {
     fn append(&self, events: &[Arc<Event>]) -> Result<Appended, AppendError> {
         let mut disk = self.disk.lock();
@@ -67,11 +89,7 @@ impl EventStore for SwitchedStore {
             self.changed.wait(&mut disk);
         }
         if *disk == Disk::Fails {
-            let cause = StoreError::Engine {
-                what: "cannot write",
-                path: "test".into(),
-                reason: "the test said so".to_owned(),
-            };
+            let cause = failure();
             return Err(AppendError { stored: 0, cause });
         }
         drop(disk);
@@ -79,7 +97,7 @@ impl EventStore for SwitchedStore {
     }
 
     fn opened(&self) -> &Opened {
-        self.inner.opened()
+        &self.opened
     }
 
     fn filters(&self) -> &[ConfiguredFilter] {
@@ -111,6 +129,10 @@ impl EventStore for SwitchedStore {
     }
 
     fn reserve(&self, end: Sequence) -> Result<Sequence, StoreError> {
+        self.reservations.fetch_add(1, Ordering::Relaxed);
+        if *self.disk.lock() == Disk::Fails {
+            return Err(failure());
+        }
         self.inner.reserve(end)
     }
 
