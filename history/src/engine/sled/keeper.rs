@@ -253,8 +253,8 @@ impl Keeper {
         let sealed = self.seal_oldest();
         self.drop_dead()?;
         self.remove_retired()?;
-        gone?;
         let shared = &self.shared;
+        gone.and(shared.save_again())?;
         shared.count_room(&shared.keeping.lock());
         self.give_room()?;
         sealed

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::active::Db;
 use super::catalog::Catalog;
-use super::disk::Disk;
+use super::disk::{Disk, Done};
 use super::head::Head;
 use super::mark::{Mark, Marked};
 use super::patterns::Patterns;
@@ -338,10 +338,27 @@ impl Shared {
         }
     }
 
-    /// Writes the catalog. If the disk does not let us, it is written with the next change.
+    /// Writes the catalog. If the disk does not let us, the keeper [tries again](Self::save_again).
     pub(super) fn save_catalog(&self) {
+        let what = "what was dropped or lost is not noted";
+        let realm = self.head.origin.realm.as_str();
+        self.catalog_fails.note(realm, what, self.write_catalog());
+    }
+
+    /// Writes the catalog if it could not be written the last time: a life that ends before it
+    /// is would leave what was dropped looking like a loss.
+    pub(super) fn save_again(&self) -> Result<(), StoreError> {
+        if !self.catalog_fails.is_on() {
+            return Ok(());
+        }
+        self.write_catalog()?;
+        self.save_catalog();
+        Ok(())
+    }
+
+    fn write_catalog(&self) -> Done {
         if self.disk.is_readonly() {
-            return;
+            return Ok(());
         }
         let _saving = self.saving.lock();
         let catalog = {
@@ -349,10 +366,7 @@ impl Shared {
             catalog.told = catalog.told.max(self.now());
             catalog.clone()
         };
-        let written = catalog.write(&self.disk, &self.folder);
-        let realm = self.head.origin.realm.as_str();
-        let what = "what was dropped or lost is not noted";
-        self.catalog_fails.note(realm, what, written);
+        catalog.write(&self.disk, &self.folder)
     }
 
     /// See [`crate::EventStore::room`].
@@ -432,6 +446,11 @@ impl Shared {
 pub(super) struct Trouble(AtomicBool);
 
 impl Trouble {
+    /// Whether it did not go the last time.
+    pub(super) fn is_on(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
     /// Notes how it went.
     pub(super) fn note(&self, realm: &str, what: &str, done: Result<(), impl Into<StoreError>>) {
         let failed = done.is_err();
