@@ -249,8 +249,9 @@ impl Keeper {
         let gone = self.let_all_go();
         self.expire()?;
         self.make_room()?;
-        self.prepare()?;
+        let prepared = self.prepare();
         let sealed = self.seal_oldest();
+        prepared?;
         self.drop_dead()?;
         self.remove_retired()?;
         let shared = &self.shared;

@@ -61,7 +61,7 @@ impl<'s> Moment<'s> {
             .note_holes(&holes, "blocks of a segment are damaged");
         match walked {
             Ok(flow) => return Ok(flow),
-            Err(Fault::Damaged) => {}
+            Err(fault) if segment.is_renewable(&fault) => {}
             Err(fault) => return Err(store_error("cannot read", &segment.path, fault)),
         }
         let renewed = rescan(self.shared, segment)?;
@@ -106,7 +106,7 @@ impl Moment<'_> {
         for segment in self.within(&range).rev() {
             let stretches = match segment.choose(newest) {
                 Ok(stretches) => stretches,
-                Err(Fault::Damaged) => return Ok(Err(Arc::clone(segment))),
+                Err(fault) if segment.is_renewable(&fault) => return Ok(Err(Arc::clone(segment))),
                 Err(fault) => return Err(store_error("cannot read", &segment.path, fault)),
             };
             stretches.iter().for_each(|stretch| stretch.note(newest));
@@ -147,7 +147,7 @@ impl Moment<'_> {
             .note_holes(&holes, "blocks of a segment are damaged");
         match walked {
             Ok(flow) => Ok(Ok(flow)),
-            Err(Fault::Damaged) => Ok(Err(Arc::clone(segment))),
+            Err(fault) if segment.is_renewable(&fault) => Ok(Err(Arc::clone(segment))),
             Err(fault) => Err(store_error("cannot read", &segment.path, fault)),
         }
     }
@@ -232,7 +232,9 @@ impl Committed for Moment<'_> {
     fn locate(&self, publication: PublicationId) -> Result<Option<Sequence>, StoreError> {
         for segment in self.segments.iter().rev() {
             let located = match segment.locate(publication) {
-                Err(Fault::Damaged) => rescan(self.shared, segment)?.locate(publication),
+                Err(fault) if segment.is_renewable(&fault) => {
+                    rescan(self.shared, segment)?.locate(publication)
+                }
                 other => other,
             };
             match located {
@@ -253,7 +255,9 @@ impl Committed for Moment<'_> {
         let mut all = Amount::default();
         for segment in self.within(reach) {
             let counted = match segment.count(filter, target, reach) {
-                Err(Fault::Damaged) => rescan(self.shared, segment)?.count(filter, target, reach),
+                Err(fault) if segment.is_renewable(&fault) => {
+                    rescan(self.shared, segment)?.count(filter, target, reach)
+                }
                 other => other,
             };
             all += counted.map_err(|fault| store_error("cannot read", &segment.path, fault))?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::floors::{age_floor, limit_floor_of};
 use super::keeper::Keeper;
+use super::seal::sealed_path;
 use super::segment::{Segment, store_error};
 use crate::error::StoreError;
 use crate::event::Timestamp;
@@ -104,7 +105,11 @@ impl Keeper {
         });
         match segment.sealed() {
             Some(_) => self.discard(&segment.path)?,
-            None => self.retired.push(Arc::clone(segment)),
+            None => {
+                // An attempt to seal it may have failed at the very end.
+                self.discard(&sealed_path(&shared.folder, segment.generation))?;
+                self.retired.push(Arc::clone(segment));
+            }
         }
         log::debug!(
             realm = shared.head.origin.realm.as_str(), events = segment.events();

@@ -145,6 +145,12 @@ impl Segment {
         }
     }
 
+    /// Whether reading it anew from its file may help where this went wrong: it is damaged, or
+    /// sled, which answers nothing any more once it could not write, holds it.
+    pub(super) fn is_renewable(&self, fault: &Fault) -> bool {
+        matches!(fault, Fault::Damaged) || self.db().is_some()
+    }
+
     /// Events in it.
     pub(super) fn events(&self) -> u32 {
         match &self.body {

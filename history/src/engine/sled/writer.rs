@@ -72,6 +72,10 @@ impl Writer {
                 .and_then(|()| self.commit(shared, commit, bytes));
             if written.is_err() {
                 shared.keeping.lock().writing = 0;
+                if self.failed && shared.retire_active() {
+                    // Sled may answer nothing any more: it is read from its file, and sealed.
+                    shared.wake_keeper();
+                }
             }
             let written = written.map_err(|cause| AppendError { stored, cause })?;
             stored += count;
