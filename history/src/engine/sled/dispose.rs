@@ -36,8 +36,12 @@ impl Leaving {
                 if path.is_dir() && path.extension().is_some_and(|kind| kind == "active") {
                     // Renamed first, so that a crash in the middle leaves nothing that looks alive.
                     let trash = path.with_extension("trash");
-                    disk.rename(path, &trash)?;
-                    *path = trash;
+                    let renamed = disk.rename(path, &trash);
+                    // It may have its new name, and only the sync after that have failed.
+                    if !path.exists() {
+                        *path = trash;
+                    }
+                    renamed?;
                 }
                 disk.remove(path)
             }

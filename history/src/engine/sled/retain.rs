@@ -106,9 +106,9 @@ impl Keeper {
         match segment.sealed() {
             Some(_) => self.discard(&segment.path)?,
             None => {
+                self.retired.push(Arc::clone(segment));
                 // An attempt to seal it may have failed at the very end.
                 self.discard(&sealed_path(&shared.folder, segment.generation))?;
-                self.retired.push(Arc::clone(segment));
             }
         }
         log::debug!(

@@ -224,14 +224,9 @@ fn a_store_recovers_by_itself_when_its_disk_does_and_leaves_nothing_lying_about(
     wait_until("everything is tidy", || {
         shared.unsealed() <= 1 && !names(path).iter().any(|name| name.ends_with("tmp"))
     });
-    let mut last = Instant::now();
     wait_until("nothing is left that should have gone", || {
         let names = names(path);
-        if last.elapsed() > Duration::from_secs(3) {
-            last = Instant::now();
-            let known: Vec<_> = shared.segments().iter().map(|it| it.path.clone()).collect();
-            println!("{names:?}, known {known:?}");
-        }
+
         let active = names.iter().filter(|name| name.ends_with(".active"));
         active.count() <= 2
             && names
