@@ -203,6 +203,9 @@ fn failing_node() -> (Node, Faults, PathBuf) {
         ("LD_PRELOAD", shim().as_os_str()),
         ("DISK_ROOT", disk.as_os_str()),
         ("DISK_FAULTS", control.as_os_str()),
+        // A panic of sled that is caught would read all of the binary's debug information into
+        // memory, to print where it was.
+        ("RUST_BACKTRACE", "0".as_ref()),
     ];
     node.surround(Surroundings {
         environment: environment

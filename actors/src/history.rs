@@ -7,6 +7,7 @@
 
 mod accept; // the realm's side: sequence, time, room
 mod fullness; // the state of a store that refuses
+mod health; // a store that fails, and works again
 mod commit; // what a commit tells those who wait
 mod question; // what get_events asked for
 mod cursor; // where a walk stands
@@ -34,7 +35,6 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::FutureExt as _;
-use log::{error, info};
 use rewamp_history::{AppendError, Event, EventStore, Sequence, StoreError, Timestamp};
 use rewamp_wamp::id::SubscriptionId;
 use tokio::sync::oneshot;
@@ -70,10 +70,6 @@ pub struct HistorySettings {
     /// Bytes of the largest publication that is stored: an eighth of the store's `maxsize`.
     pub largest: u64,
 }
-
-/// How often a store that fails is asked whether it works again. 1 s: soon enough for those who
-/// look at the metrics, and nothing to a disk.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How often a store that may refuse is asked whether it has room again.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
@@ -252,21 +248,6 @@ impl History {
         ctx.spawn(done);
     }
 
-    /// As long as the store fails and nobody publishes, it is asked from time to time whether it
-    /// works again.
-    fn look_again(&mut self, ctx: &mut Context<Self>) {
-        if !std::mem::replace(&mut self.looking, true) {
-            ctx.run_later(LOOK_AGAIN, |history, ctx| {
-                history.looking = false;
-                if history.committing.is_none() {
-                    history.commit(ctx); // of nothing, if nobody has published
-                } else {
-                    history.look_again(ctx);
-                }
-            });
-        }
-    }
-
     fn committed(
         &mut self,
         result: Result<(), AppendError>,
@@ -307,30 +288,6 @@ impl History {
         if self.shared.freed(bytes, full / 2) {
             self.tell_room();
         }
-    }
-
-    /// A store that fails is a state: said once, counted always.
-    fn judge(&mut self, failure: Option<&StoreError>, not_stored: usize) {
-        let realm = &*self.realm_name;
-        let was_degraded =
-            std::mem::replace(&mut self.degraded, failure.is_some() || self.unreserved);
-        match failure {
-            Some(error) => {
-                self.metrics
-                    .count(Id::HistoryFailedCommits, u64::from(not_stored > 0));
-                self.metrics.count(Id::HistoryNotStored, not_stored as u64);
-                if !was_degraded {
-                    error!(realm; "the event store cannot be written, events are routed and not stored: {error}");
-                }
-            }
-            None if was_degraded && !self.degraded => {
-                info!(realm; "the event store can be written again");
-            }
-            None => {}
-        }
-        self.metrics
-            .gauge(Id::HistoryDegraded)
-            .set(i64::from(self.degraded));
     }
 
     /// Does something that may wait for the disk, when it is its turn.
@@ -480,7 +437,7 @@ impl Handler<Reserve> for History {
                 Err(error) => {
                     history.judge(Some(&error), 0);
                     // Counts as under way until then, so that nobody asks in between.
-                    ctx.notify_later(Reserve { end: reserve.end }, LOOK_AGAIN);
+                    ctx.notify_later(Reserve { end: reserve.end }, health::LOOK_AGAIN);
                 }
             }
         });
