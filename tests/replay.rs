@@ -77,7 +77,7 @@ fn every_consumer_sees_the_order_from_where_it_stopped_over_kills_and_stalls() {
                 let acknowledged = course.acknowledged.lock().expect("no panic").len() as u64;
                 (acknowledged >= kill * 4_000).then_some(())
             });
-            fell_behind += number_of(&node, "rewamp_catch_ups_total");
+            fell_behind += node.metric("rewamp_catch_ups_total");
             node.kill();
             node.restart();
         }
@@ -96,20 +96,12 @@ fn every_consumer_sees_the_order_from_where_it_stopped_over_kills_and_stalls() {
     for (consumer, seen) in seen.iter().enumerate() {
         compare(consumer, seen, &history, &acknowledged);
     }
-    let fell_behind: u64 = fell_behind + number_of(&node, "rewamp_catch_ups_total");
+    let fell_behind: u64 = fell_behind + node.metric("rewamp_catch_ups_total");
     println!(
         "{} events, {} acknowledged; {fell_behind} times somebody was too slow",
         history.len(),
         acknowledged.len(),
     );
-}
-
-/// A counter of the realm.
-fn number_of(node: &Node, metric: &str) -> u64 {
-    let text = node.admin("/metrics").expect("metrics").1;
-    let line = text.lines().find(|line| line.starts_with(metric));
-    let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
-    value.unwrap_or_else(|| panic!("{metric} is not in {text}"))
 }
 
 /// Everything that the history has since the consumer began is there, in order and once; what it

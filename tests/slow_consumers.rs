@@ -45,9 +45,9 @@ fn those_that_stall_cost_at_most_twice_their_outboxes_and_then_miss_nothing() {
             assert_eq!(next_number(client).expect("an event"), expected);
         }
     }
-    assert_eq!(number_of(&node, "rewamp_catch_ups_total"), STALLED);
-    assert_eq!(number_of(&node, "rewamp_cut_slow_consumers_total"), 0);
-    assert_eq!(number_of(&node, "rewamp_history_gaps_total"), 0);
+    assert_eq!(node.metric("rewamp_catch_ups_total"), STALLED);
+    assert_eq!(node.metric("rewamp_cut_slow_consumers_total"), 0);
+    assert_eq!(node.metric("rewamp_history_gaps_total"), 0);
     // They are live again, and get what is published from here on.
     publish(&node, end..end + 1).expect("the publisher is served");
     for client in &mut stalled {
@@ -147,12 +147,4 @@ fn resident(node: &Node) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kilobytes.expect("a number of kilobytes") * 1_024
-}
-
-/// A number of the realm.
-fn number_of(node: &Node, metric: &str) -> u64 {
-    let text = node.admin("/metrics").expect("metrics").1;
-    let line = text.lines().find(|line| line.starts_with(metric));
-    let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
-    value.unwrap_or_else(|| panic!("{metric} is not in {text}"))
 }

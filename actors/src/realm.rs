@@ -102,8 +102,6 @@ pub struct Realm {
     /// When the realm began, ns since 1970: the creation of its filters' subscriptions.
     pub(crate) started: u64,
     received: Received,
-    /// The number of the track begun last.
-    next_track: u64,
     metrics: RealmMetrics,
     gauges: Gauges,
     /// PUBLISHED of the batch under way.
@@ -211,7 +209,6 @@ impl Realm {
             now,
             started: now,
             received: Received::new(&metrics),
-            next_track: 0,
             gauges: Gauges {
                 sessions: metrics.gauge(Id::Sessions),
                 subscriptions: metrics.gauge(Id::Subscriptions),

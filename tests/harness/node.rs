@@ -135,6 +135,14 @@ impl Node {
         format!("rs://127.0.0.1:{}", self.ports.raw)
     }
 
+    /// The first number of that metric.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let text = self.admin("/metrics").expect("metrics").1;
+        let line = text.lines().find(|line| line.starts_with(name));
+        let value = line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        value.unwrap_or_else(|| panic!("{name} is not in {text}")) as u64
+    }
+
     /// Status line's code and body of an admin page, or `None` where nobody listens.
     pub(crate) fn admin(&self, path: &str) -> Option<(u16, String)> {
         http_get(self.ports.admin, path)

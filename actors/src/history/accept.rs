@@ -191,12 +191,6 @@ impl Acceptance {
         self.next.previous()
     }
 
-    /// The sequence and the time of the publication placed last.
-    #[must_use]
-    pub fn last(&self) -> (Sequence, Timestamp) {
-        (self.newest(), self.last_time)
-    }
-
     /// Whether a publication can be accepted now. If not, the realm is told when it can
     /// ([`Room`](crate::realm::messages::Room)).
     #[must_use]
@@ -220,7 +214,11 @@ impl Acceptance {
     ///
     /// # Errors
     /// [`Unstored`]: then it has no place and evicts nobody else's.
-    pub fn place(&mut self, accepted: Accepted<'_>, now: u64) -> Result<Sequence, Unstored> {
+    pub fn place(
+        &mut self,
+        accepted: Accepted<'_>,
+        now: u64,
+    ) -> Result<(Sequence, Timestamp), Unstored> {
         let mut event = Event {
             sequence: self.next,
             time: self.last_time.next().max(Timestamp::from_nanos(now)),
@@ -246,9 +244,9 @@ impl Acceptance {
         self.next = self.next.next();
         self.last_time = event.time;
         self.shared.bytes.fetch_add(bytes, Ordering::AcqRel);
-        let sequence = event.sequence;
+        let place = (event.sequence, event.time);
         self.events.push(Arc::new(event));
-        Ok(sequence)
+        Ok(place)
     }
 
     /// Has the publisher of the publication placed last told when it is durable.

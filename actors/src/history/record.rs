@@ -202,16 +202,29 @@ fn payload<'a, W: Writer>(event: &EventRef<'a>) -> Result<Arguments<'a>, String>
     if stored.serializer == W::SERIALIZER || stored.args.is_none() {
         return Ok(Arguments::Stored(stored.args, stored.kwargs));
     }
-    Payload::from_raw(
-        stored.serializer,
-        stored.args,
-        stored.kwargs,
-        &Limits::default(),
-    )
-    .map_err(|error| error.to_string())?
-    .transcode(W::SERIALIZER)
-    .map(Arguments::Transcoded)
-    .map_err(|error| error.to_string())
+    transcoded(event, W::SERIALIZER).map(Arguments::Transcoded)
+}
+
+/// The arguments in another serializer than they came in, or why it cannot express them.
+pub(super) fn transcoded(event: &EventRef<'_>, to: Serializer) -> Result<Payload, String> {
+    let stored = &event.payload;
+    let limits = Limits::default();
+    Payload::from_raw(stored.serializer, stored.args, stored.kwargs, &limits)
+        .map_err(|error| error.to_string())?
+        .transcode(to)
+        .map_err(|error| error.to_string())
+}
+
+/// What its EVENT had in its details besides what the router puts there.
+pub(super) fn further(event: &EventRef<'_>) -> Dict {
+    let read = event.details.and_then(|bytes| {
+        let bytes = Bytes::copy_from_slice(bytes);
+        read_value(Serializer::MsgPack, &bytes, &Limits::default()).ok()
+    });
+    match read {
+        Some(Value::Map(further)) => further,
+        _ => Dict::new(),
+    }
 }
 
 enum Arguments<'a> {
@@ -272,18 +285,8 @@ fn details<W: Writer>(
     if let Some(why) = inexpressible {
         details.insert("_inexpressible", ByteString::from(why.as_str()));
     }
-    let further = event.details.and_then(|bytes| {
-        read_value(
-            Serializer::MsgPack,
-            &Bytes::copy_from_slice(bytes),
-            &Limits::default(),
-        )
-        .ok()
-    });
-    if let Some(Value::Map(further)) = further {
-        for (key, value) in further {
-            details.insert(key, value);
-        }
+    for (key, value) in further(event) {
+        details.insert(key, value);
     }
     if append_value(W::SERIALIZER, &Value::Map(details), out).is_err() {
         W::begin_map(out, 0);

@@ -118,7 +118,7 @@ impl Realm {
                     (message.message_type(), self.message(member, message, hold))
                 }
             };
-            if done == Published::NoRoom {
+            if matches!(done, Published::NoRoom) {
                 result = Err(left);
                 break;
             }
@@ -180,7 +180,13 @@ impl Realm {
         let done = self.message(member, &message, hold);
         match &message {
             WampMessage::Publish(publish) => {
-                last.publication = self.last_publication(member, publish);
+                last.publication = match &done {
+                    Published::Plainly(route) => Some(LastPublication {
+                        route: Rc::clone(route),
+                        exclude_me: publish.options.exclude_me,
+                    }),
+                    Published::Done | Published::NoRoom => None,
+                };
             }
             WampMessage::Call(call) => last.called = self.last_called(member, call),
             _ => {}

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use foldhash::HashSet;
 use log::{debug, info};
-use rewamp_history::{QueryError, Scope, Sequence};
+use rewamp_history::{Query, QueryError, Scope, Sequence};
 use rewamp_wamp::error_uri;
 use rewamp_wamp::id::{RequestId, SubscriptionId};
 use rewamp_wamp::message::{Event, EventDetails, Message as WampMessage, MessageType, Subscribe};
@@ -132,7 +132,12 @@ impl Realm {
             after: begin.after,
             newest: None,
         };
-        let track = self.track(member, TrackKind::Replay { marked }, vec![followed], begin);
+        let track = self.track(
+            member,
+            TrackKind::Replay { marked },
+            vec![followed],
+            begin.newest_per_topic,
+        );
         let to = Some(&track);
         let subscribed = self
             .broker
@@ -151,11 +156,9 @@ impl Realm {
         member: &Member,
         kind: TrackKind,
         followed: Vec<Followed>,
-        begin: Begin,
+        newest_per_topic: Option<Box<Query>>,
     ) -> Arc<Track> {
-        self.next_track += 1;
         Track::new(NewTrack {
-            id: self.next_track,
             session: member.id(),
             viewer: member.viewer(),
             outbox: Arc::clone(&member.outbox),
@@ -163,7 +166,7 @@ impl Realm {
             max_message: member.max_message,
             kind,
             followed,
-            newest_per_topic: begin.newest_per_topic,
+            newest_per_topic,
             gauge: self.gauges.tracks.clone(),
         })
     }
@@ -232,11 +235,7 @@ impl Realm {
         let details = &member.details;
         info!(realm = &*self.name, session = details.id.get(), peer = &*details.peer.address;
             "session reads too slowly, it gets events from the history until it has caught up");
-        let begin = Begin {
-            after: position,
-            newest_per_topic: None,
-        };
-        let track = self.track(&member, TrackKind::CatchUp, followed, begin);
+        let track = self.track(&member, TrackKind::CatchUp, followed, None);
         let catching_up = CatchingUp {
             track: Arc::clone(&track),
             announced,

@@ -54,7 +54,7 @@ impl Member {
 
     pub(super) fn is_followed_by(&self, track: &Arc<Track>) -> bool {
         let catching_up = self.catching_up.borrow();
-        let is_own = |other: &Arc<Track>| other.id == track.id;
+        let is_own = |other: &Arc<Track>| Arc::ptr_eq(other, track);
         catching_up.as_ref().is_some_and(|it| is_own(&it.track))
             || track.followed().iter().any(|followed| {
                 let replays = self.replays.borrow();

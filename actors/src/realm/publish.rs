@@ -29,20 +29,26 @@ use crate::session::encoding;
 
 /// What became of a PUBLISH.
 #[must_use]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Published {
     /// It is routed, or refused.
     Done,
+    /// It is routed by this, to one subscription or none and into no history: the next may be like
+    /// it.
+    Plainly(Rc<Route>),
     /// The history has no room for it: it has to be tried again.
     NoRoom,
 }
+
+/// Its place in the history, and when it was accepted.
+type Place = (Sequence, Timestamp);
 
 /// What becomes of a publication besides its delivery.
 enum Kept {
     /// No filter covers it, or it names session IDs.
     No,
-    /// It is with the history, which acknowledges it when it is durable, or never needs to.
-    Yes,
+    /// It is with the history at this place, which acknowledges it when it is durable, or never
+    /// needs to.
+    Yes(Place),
     /// The history has no room for it.
     NoRoom,
     /// The history is only read.
@@ -55,8 +61,8 @@ enum Kept {
 /// into no history. It has to be forgotten when anything but publications and calls has changed the
 /// realm since.
 pub(super) struct LastPublication {
-    route: Rc<Route>,
-    exclude_me: bool,
+    pub(super) route: Rc<Route>,
+    pub(super) exclude_me: bool,
 }
 
 impl Realm {
@@ -92,7 +98,7 @@ impl Realm {
             Some(_) if readonly => Kept::ReadOnly,
             Some(_) if !has_room => Kept::NoRoom,
             Some(topic) => match self.store(member, publish, topic, permit, id) {
-                Ok(()) => Kept::Yes,
+                Ok(place) => Kept::Yes(place),
                 Err(refusal) => {
                     self.metrics.count(Id::HistoryRefused, 1);
                     self.refuse_publication(member, publish, &refusal);
@@ -100,13 +106,18 @@ impl Realm {
                 }
             },
         };
-        let place = match (&kept, &self.history) {
-            (Kept::Yes, Some(history)) => Some(history.last()),
+        let place = match kept {
+            Kept::Yes(place) => Some(place),
             _ => None,
         };
         self.deliver(member, publish, &route, permit, id, place);
         self.conclude(member, publish, id, &kept);
-        Published::Done
+        let stored = route.stored.is_some() || self.unavailable.is_some();
+        if stored || route.matches.len() > 1 {
+            Published::Done
+        } else {
+            Published::Plainly(route)
+        }
     }
 
     /// Publishes what differs from `last` in nothing but its arguments and acknowledgement. False
@@ -133,23 +144,6 @@ impl Realm {
             self.published_at_once(member, plain.request, id);
         }
         true
-    }
-
-    /// What a publication can be like that follows this one in its batch.
-    pub(super) fn last_publication(
-        &mut self,
-        member: &Member,
-        publish: &Publish,
-    ) -> Option<LastPublication> {
-        let generation = self.broker.generation();
-        let (route, _) = self
-            .routes
-            .known(&publish.topic, &member.role, generation)?;
-        let stored = route.stored.is_some() || self.unavailable.is_some();
-        (!stored && route.matches.len() <= 1).then_some(LastPublication {
-            route,
-            exclude_me: publish.options.exclude_me,
-        })
     }
 
     /// Whether a publication belongs to a history whose store is not open.
@@ -198,9 +192,9 @@ impl Realm {
         topic: &Arc<StoredTopic>,
         permit: PublishPermit,
         publication: PublicationId,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Place, Refusal> {
         let Some(history) = &mut self.history else {
-            return Ok(());
+            return Ok(Place::default());
         };
         let options = &publish.options;
         let lists = options.receivers.as_deref();
@@ -216,22 +210,25 @@ impl Realm {
             details: event_details(&options.extra),
             payload: &publish.payload,
         };
-        match history.place(accepted, self.now) {
-            Ok(_) => Ok(()),
-            Err(Unstored::Full) => Err(Refusal {
+        history
+            .place(accepted, self.now)
+            .map_err(|unstored| {
+                match unstored {
+            Unstored::Full => Refusal {
                 uri: error_uri::STORE_FULL,
                 text: "the event store of the topic is full, and refuses rather than to drop what \
                        it has: the publication was not routed"
                     .to_owned(),
-            }),
-            Err(Unstored::TooLarge { bytes, limit }) => Err(Refusal {
+            },
+            Unstored::TooLarge { bytes, limit } => Refusal {
                 uri: error_uri::STORE_FULL,
                 text: format!(
                     "the publication takes {bytes} bytes in the event store of its topic, which \
                      takes at most {limit} (an eighth of its maxsize)"
                 ),
-            }),
+            },
         }
+            })
     }
 
     fn deliver(
@@ -292,7 +289,7 @@ impl Realm {
                     self.answer(member, &routed_readonly(request, member.wire));
                 }
             }
-            (Kept::Yes, Some(history)) if wanted && history.is_durable() => {
+            (Kept::Yes(_), Some(history)) if wanted && history.is_durable() => {
                 let (outbox, wire) = (Arc::clone(&member.outbox), member.wire);
                 let accepted = self.now;
                 history.acknowledge(|place| Waiting {

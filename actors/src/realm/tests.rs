@@ -11,7 +11,8 @@ mod walk; // by cursor, and history_info
 mod store; // one that stalls or fails
 mod unavailable; // one that does not open
 mod held; // publishers that wait for it
-mod replay; // sessions that get events from it
+mod replay; // subscriptions that begin with their past
+mod catch_up; // sessions that could not keep up
 mod meta; // the meta API
 mod sessions; // join, leave, and what is out of order
 mod slow; // those who do not read

@@ -1,16 +1,15 @@
 //! EVENTs from what the store lends, as the Broker would have written them live.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use bytestring::ByteString;
 use rewamp_history::{EventRef, Sequence};
 use rewamp_wamp::codec::EventHead;
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::message::EventDetails;
-use rewamp_wamp::payload::{Payload, PayloadSlice};
-use rewamp_wamp::serializer::{Limits, Serializer, read_value};
+use rewamp_wamp::payload::PayloadSlice;
 use rewamp_wamp::uri::MatchPolicy;
-use rewamp_wamp::value::Value;
 
+use super::super::record::{further, transcoded};
 use super::track::{Followed, Track, TrackKind};
 use crate::broker::sequence_details;
 use crate::metrics::{Id, RealmMetrics};
@@ -94,15 +93,9 @@ impl<'a> Frames<'a> {
             publisher: event.disclosed.map(|_| event.publisher),
             publisher_authid: event.disclosed.map(|who| who.authid.into()),
             publisher_authrole: event.disclosed.map(|who| who.authrole.into()),
+            extra: further(event),
             ..EventDetails::default()
         };
-        let further = event.details.and_then(|bytes| {
-            let bytes = Bytes::copy_from_slice(bytes);
-            read_value(Serializer::MsgPack, &bytes, &Limits::default()).ok()
-        });
-        if let Some(Value::Map(further)) = further {
-            details.extra = further;
-        }
         if self.track.kind == (TrackKind::Replay { marked: true }) {
             details.extra.insert("_replayed", true);
         }
@@ -125,11 +118,6 @@ fn append(
         let payload = PayloadSlice::new(track.wire.serializer, elements, stored.tail);
         return head.append_slice(event.publication, payload, out).ok();
     }
-    let payload = Payload::from_raw(
-        stored.serializer,
-        stored.args,
-        stored.kwargs,
-        &Limits::default(),
-    );
-    head.append(event.publication, &payload.ok()?, out).ok()
+    let payload = transcoded(event, track.wire.serializer).ok()?;
+    head.append(event.publication, &payload, out).ok()
 }

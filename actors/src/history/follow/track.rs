@@ -16,8 +16,6 @@ use crate::session::outbox::{Outbox, Place, Push, Staging};
 /// See the head of this file.
 #[derive(Debug)]
 pub struct Track {
-    /// A number of its own in the realm.
-    pub(crate) id: u64,
     /// Who gets the events.
     pub(crate) session: SessionId,
     /// The same, as the receiver lists of events see it.
@@ -81,7 +79,6 @@ pub(crate) struct Followed {
 
 /// What the realm begins a track with.
 pub(crate) struct NewTrack {
-    pub(crate) id: u64,
     pub(crate) session: SessionId,
     pub(crate) viewer: Viewer,
     pub(crate) outbox: Arc<Outbox>,
@@ -97,7 +94,6 @@ impl Track {
     pub(crate) fn new(new: NewTrack) -> Arc<Self> {
         new.gauge.inc();
         Arc::new(Self {
-            id: new.id,
             session: new.session,
             viewer: new.viewer,
             outbox: new.outbox,
