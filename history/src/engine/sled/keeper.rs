@@ -382,10 +382,9 @@ impl Keeper {
     /// Seals the oldest segment that no longer grows, with those before it that are small.
     fn seal_oldest(&mut self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
-        let active = shared.keeping.lock().active.clone();
+        let (segments, growing) = shared.segments_and_growing();
         let grows =
-            |segment: &Arc<Segment>| active.as_ref().is_some_and(|a| Arc::ptr_eq(a, segment));
-        let segments = shared.segments();
+            |segment: &Arc<Segment>| growing.as_ref().is_some_and(|g| Arc::ptr_eq(g, segment));
         let full = |segment: &&Arc<Segment>| segment.sealed().is_none() && !grows(segment);
         let Some(at) = segments.iter().position(|segment| full(&segment)) else {
             return Ok(());

@@ -204,6 +204,13 @@ impl Shared {
         Arc::clone(&self.segments.read())
     }
 
+    /// The segments, and the one among them that grows. Both as of one moment: a segment that has
+    /// begun to grow between two questions would pass for one that no longer does.
+    pub(super) fn segments_and_growing(&self) -> (Segments, Option<Arc<Segment>>) {
+        let keeping = self.keeping.lock();
+        (self.segments(), keeping.active.clone())
+    }
+
     /// How many segments are not sealed, the growing one included.
     pub(super) fn unsealed(&self) -> usize {
         let segments = self.segments();

@@ -359,3 +359,33 @@ fn readers_see_one_run_without_gaps_while_events_come_and_segments_are_sealed() 
     });
     assert!(store.usage().segments > 3);
 }
+
+#[test]
+fn what_grows_is_never_taken_for_what_no_longer_does() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let folder = tempfile::tempdir().unwrap();
+    let filters = [filter("com.", Prefix)];
+    let sled = open_sled(folder.path(), &filters, None, 8_192);
+    let shared = Arc::clone(&sled.shared);
+    let mut desk = Desk::at(Arc::new(sled));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut begun = std::collections::BTreeSet::new();
+            while !done.load(Ordering::Acquire) {
+                let (segments, growing) = shared.segments_and_growing();
+                if let Some(growing) = growing {
+                    assert!(Arc::ptr_eq(segments.last().unwrap(), &growing));
+                    begun.insert(growing.generation);
+                }
+            }
+            begun.len()
+        });
+        for _ in 0..200 {
+            desk.publish_all((0..20).map(|_| "com.a".to_owned()), 20);
+        }
+        done.store(true, Ordering::Release);
+        assert!(watcher.join().unwrap() > 1);
+    });
+    assert_eq!(sequences(&*desk.store, "com.").len(), 4_000);
+}
