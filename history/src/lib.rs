@@ -17,12 +17,14 @@ mod topics; //       topics by pattern in sorted names
 mod page; //         how a question is answered, the same for every engine
 mod engine; //       memory, sled
 mod open_stores; //  which of a node's stores are open
+mod identify; //     what a folder holds
 #[cfg(test)]
 mod contract; //     what every engine must do, as checks
 
 pub use error::{AppendError, OpenError, Position, QueryError, StoreError};
 pub use event::{Event, EventRef, Identity, IdentityRef, PayloadRef, Sequence, Timestamp};
 pub use filter::{ConfiguredFilter, Filter, FilterId, StoredTopic};
+pub use identify::{FoundStore, identify};
 pub use open_stores::{OpenStores, StoreNews};
 pub use query::{Bounds, End, PageEnd, Purge, Query, Resume, Scope, Viewer};
 pub use receivers::{Receivers, ReceiversRef, ViewerRef};

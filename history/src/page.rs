@@ -10,7 +10,6 @@ mod newest; //  the newest of every topic
 use std::ops::{AddAssign, ControlFlow};
 use std::sync::Arc;
 
-use bytestring::ByteString;
 use rewamp_wamp::id::PublicationId;
 use rewamp_wamp::uri::{MatchPolicy, matches};
 
@@ -279,14 +278,8 @@ pub(crate) fn previous(
     before: Sequence,
     pending: &[&[Arc<Event>]],
 ) -> Result<Option<Sequence>, StoreError> {
-    // Whoever may see it: nobody is asked.
-    History::new(committed, scope, &NOBODY, pending)?.newest_before(before)
+    History::new(committed, scope, &Viewer::Operator, pending)?.newest_before(before)
 }
-
-const NOBODY: Viewer = Viewer {
-    authid: ByteString::from_static(""),
-    authrole: ByteString::from_static(""),
-};
 
 /// The ends of a history; see [`crate::EventStore::span`].
 pub(crate) fn span(
@@ -333,11 +326,7 @@ impl Page<'_, '_> {
         }
         self.scanned += 1;
         let before = self.last.replace(event.sequence);
-        let viewer = self.query.viewer.as_ref();
-        if event
-            .receivers
-            .is_some_and(|receivers| !receivers.admit(viewer))
-        {
+        if !self.query.viewer.may_see(event) {
             return ControlFlow::Continue(());
         }
         if self.show(event, before).is_break() {

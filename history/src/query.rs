@@ -5,7 +5,7 @@ use bytestring::ByteString;
 use rewamp_wamp::id::PublicationId;
 use rewamp_wamp::uri::MatchPolicy;
 
-use crate::event::{Sequence, Timestamp};
+use crate::event::{EventRef, Sequence, Timestamp};
 use crate::filter::FilterId;
 use crate::receivers::ViewerRef;
 
@@ -85,21 +85,28 @@ pub struct Scope {
     pub filter: FilterId,
 }
 
-/// The session that asks: receiver lists are applied to it.
+/// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Viewer {
-    /// Its authid.
-    pub authid: ByteString,
-    /// Its authrole.
-    pub authrole: ByteString,
+pub enum Viewer {
+    /// A session: receiver lists are applied to it.
+    Session {
+        /// Its authid.
+        authid: ByteString,
+        /// Its authrole.
+        authrole: ByteString,
+    },
+    /// Whoever has the store itself in hand: sees every event.
+    Operator,
 }
 
 impl Viewer {
-    /// The same, borrowed.
-    pub fn as_ref(&self) -> ViewerRef<'_> {
-        ViewerRef {
-            authid: &self.authid,
-            authrole: &self.authrole,
+    /// Whether an event is for the viewer.
+    pub fn may_see(&self, event: &EventRef<'_>) -> bool {
+        match (self, event.receivers) {
+            (Self::Session { authid, authrole }, Some(receivers)) => {
+                receivers.admit(ViewerRef { authid, authrole })
+            }
+            (Self::Operator, _) | (_, None) => true,
         }
     }
 }

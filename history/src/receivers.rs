@@ -58,6 +58,19 @@ impl<'a> ReceiversRef<'a> {
         self.0
     }
 
+    /// The lists. Bytes that are no lists give none.
+    pub fn lists(self) -> ReceiverLists {
+        let mut rest = self.0;
+        let mut next = || take_texts(&mut rest).unwrap_or_default();
+        ReceiverLists {
+            exclude_authid: next(),
+            exclude_authrole: next(),
+            eligible_authid: next(),
+            eligible_authrole: next(),
+            ..ReceiverLists::default()
+        }
+    }
+
     /// Whether `viewer` would have been sent the event. Bytes that are no lists admit nobody.
     pub fn admit(self, viewer: ViewerRef<'_>) -> bool {
         self.decide(viewer).unwrap_or(false)
@@ -114,6 +127,18 @@ fn take_list(rest: &mut &[u8], wanted: &str) -> Option<Found> {
         empty: count == 0,
         listed,
     })
+}
+
+fn take_texts(rest: &mut &[u8]) -> Option<Vec<ByteString>> {
+    let count = take_length(rest)?;
+    let mut texts = Vec::new();
+    for _ in 0..count {
+        let length = take_length(rest)?;
+        let (text, after) = rest.split_at_checked(length as usize)?;
+        texts.push(std::str::from_utf8(text).ok()?.into());
+        *rest = after;
+    }
+    Some(texts)
 }
 
 fn take_length(rest: &mut &[u8]) -> Option<u32> {

@@ -143,7 +143,7 @@ pub(super) fn store<'r>(
 }
 
 pub(super) fn viewer(member: &Member) -> Viewer {
-    Viewer {
+    Viewer::Session {
         authid: member.details.authid.clone(),
         authrole: member.details.authrole.clone(),
     }

@@ -35,7 +35,7 @@ impl Replaying {
 impl Member {
     /// As the receiver lists of events see it.
     pub(crate) fn viewer(&self) -> Viewer {
-        Viewer {
+        Viewer::Session {
             authid: self.details.authid.clone(),
             authrole: self.details.authrole.clone(),
         }

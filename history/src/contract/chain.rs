@@ -8,7 +8,7 @@ use rewamp_wamp::uri::MatchPolicy::{self, Exact, Prefix, Wildcard};
 use rewamp_wamp::uri::matches;
 
 use super::Open;
-use super::desk::{Desk, anybody, filter, limited};
+use super::desk::{Desk, JOE, filter, limited};
 use crate::error::Position;
 use crate::event::{Event, Sequence};
 use crate::query::{End, PageEnd, Query};
@@ -36,7 +36,7 @@ impl Chain {
         let filters = [limited("com.", Prefix, limit), filter("", Prefix)];
         let mut desk = Desk::at(open(&filters, Some(1_000)));
         let hidden = Receivers::new(&ReceiverLists {
-            exclude_authid: vec![anybody().authid],
+            exclude_authid: vec![JOE.into()],
             ..ReceiverLists::default()
         });
         let events: Vec<Arc<Event>> = (0..300_usize)

@@ -28,9 +28,12 @@ pub(crate) fn limited(uri: &str, match_policy: MatchPolicy, limit: u64) -> Filte
     }
 }
 
+/// Whom [`anybody`] is.
+pub(crate) const JOE: &str = "joe";
+
 pub(crate) fn anybody() -> Viewer {
-    Viewer {
-        authid: "joe".into(),
+    Viewer::Session {
+        authid: JOE.into(),
         authrole: "user".into(),
     }
 }

@@ -12,7 +12,7 @@ use rewamp_wamp::uri::MatchPolicy::{self, Exact, Prefix, Wildcard};
 use rewamp_wamp::uri::matches;
 
 use super::Open;
-use super::desk::{Desk, anybody, filter, limited};
+use super::desk::{Desk, JOE, anybody, filter, limited};
 use crate::event::{Event, EventRef};
 use crate::filter::Filter;
 use crate::query::{Bounds, Query, Resume};
@@ -122,7 +122,7 @@ impl Case {
         // Large enough that no limit but the one above is met.
         let mut desk = Desk::at(open(&filters, Some(1_000)));
         let excluded = ReceiverLists {
-            exclude_authid: vec![anybody().authid],
+            exclude_authid: vec![JOE.into()],
             ..ReceiverLists::default()
         };
         let events: Vec<Arc<Event>> = history
@@ -226,10 +226,7 @@ impl Case {
             .filter(|number| {
                 let event = &self.events[*number as usize - 1];
                 let view = EventRef::from(&**event);
-                matches(uri, match_policy, view.topic)
-                    && view
-                        .receivers
-                        .is_none_or(|lists| lists.admit(anybody().as_ref()))
+                matches(uri, match_policy, view.topic) && anybody().may_see(&view)
             })
             .collect();
         let [from, after, ..] = question.sequence;

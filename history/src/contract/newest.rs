@@ -7,7 +7,7 @@ use rewamp_wamp::message::ReceiverLists;
 use rewamp_wamp::uri::MatchPolicy::{self, Exact, Prefix, Wildcard};
 
 use super::Open;
-use super::desk::{Desk, anybody, filter, limited};
+use super::desk::{Desk, JOE, filter, limited};
 use crate::event::{Event, Timestamp};
 use crate::query::{End, PageEnd, Query, Viewer};
 use crate::receivers::Receivers;
@@ -22,7 +22,7 @@ fn newest(desk: &Desk, uri: &str, match_policy: MatchPolicy, each: u64) -> Query
 /// A list that keeps `anybody` out.
 fn hidden() -> Option<Receivers> {
     Receivers::new(&ReceiverLists {
-        exclude_authid: vec![anybody().authid],
+        exclude_authid: vec![JOE.into()],
         ..ReceiverLists::default()
     })
 }
@@ -95,7 +95,7 @@ pub(crate) fn what_is_hidden_counts_for_no_topic(open: Open<'_>) {
     assert_eq!(desk.ask(&one), [3, 7]);
     assert_eq!(desk.ask(&newest(&desk, "com.", Prefix, 2)), [1, 2, 3, 7]);
     let other = Query {
-        viewer: Viewer {
+        viewer: Viewer::Session {
             authid: "ann".into(),
             authrole: "user".into(),
         },

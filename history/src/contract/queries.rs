@@ -141,7 +141,7 @@ pub(crate) fn a_publication_counts_only_in_its_history_and_for_those_who_may_see
     desk.publish_to("com.b", lists("joe ann", ""));
     let all = desk.all("com.", Prefix);
     assert_eq!(desk.ask(&all), [2, 5]);
-    let admin = Viewer {
+    let admin = Viewer::Session {
         authid: "ann".into(),
         authrole: "admin".into(),
     };
@@ -150,6 +150,11 @@ pub(crate) fn a_publication_counts_only_in_its_history_and_for_those_who_may_see
         ..all.clone()
     };
     assert_eq!(desk.ask(&seen_by_admin), [1, 2, 4, 5]);
+    let seen_by_operator = Query {
+        viewer: Viewer::Operator,
+        ..all.clone()
+    };
+    assert_eq!(desk.ask(&seen_by_operator), [1, 2, 4, 5, 6]);
 
     let position = |number: u64| Position {
         publication: publication(desk.sequence(number)),

@@ -38,6 +38,7 @@ mod recover; //  open
 mod revive; //   one segment from what is left of its files
 mod begin; //    a life of it begins
 mod glance; //   what can be said without opening
+mod identify; // and by whom it was written
 mod on_demand; // open while it is used
 
 pub(crate) use on_demand::OnDemand;

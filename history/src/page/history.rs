@@ -268,9 +268,7 @@ impl<'a, C: Committed> History<'a, C> {
     }
 
     fn may_see(&self, event: &EventRef<'_>) -> bool {
-        event
-            .receivers
-            .is_none_or(|receivers| receivers.admit(self.viewer.as_ref()))
+        self.viewer.may_see(event)
     }
 
     /// Visits committed and pending events as one order.

@@ -98,8 +98,7 @@ impl<'q> Newest<'q> {
         let Some(viewer) = self.viewer else {
             return true;
         };
-        let viewer = viewer.as_ref();
-        let admitted = event.receivers.is_none_or(|lists| lists.admit(viewer));
+        let admitted = viewer.may_see(event);
         if !admitted {
             self.looks = self.looks.saturating_sub(1);
         }

@@ -41,15 +41,7 @@ pub(super) fn recover(disk: &Disk, folder: &Path, realm: &str) -> Result<Recover
         // them.
         disk.sync_folder(folder)?;
     }
-    let mut recovery = Recovery {
-        disk,
-        folder,
-        set_aside: Vec::new(),
-        holes: Vec::new(),
-        empty: Vec::new(),
-        rebuilt: false,
-        generations: generations(disk, folder)?,
-    };
+    let mut recovery = Recovery::of(disk, folder)?;
     recovery.clean_up()?;
     let (catalog, is_new) = recovery.catalog(realm)?;
     if catalog.origin.realm != realm {
@@ -66,6 +58,14 @@ pub(super) fn recover(disk: &Disk, folder: &Path, realm: &str) -> Result<Recover
     let (mark, marked) = Mark::open(disk, folder)?;
     let segments = recovery.segments(&catalog, marked)?;
     recovery.finish(catalog, is_new, mark, marked, segments)
+}
+
+/// What the store in `folder` says of itself, or what its segments know of it.
+pub(super) fn known(disk: &Disk, folder: &Path) -> Result<Catalog, OpenError> {
+    Recovery::of(disk, folder)?.known()?.ok_or_else(|| {
+        let path = folder.to_owned();
+        OpenError::NoStore { path }
+    })
 }
 
 /// What there is of one generation.
@@ -107,6 +107,20 @@ pub(super) struct Recovery<'a> {
     pub(super) empty: Vec<PathBuf>,
     /// The catalog was lost, and with it what had been dropped.
     rebuilt: bool,
+}
+
+impl<'a> Recovery<'a> {
+    fn of(disk: &'a Disk, folder: &'a Path) -> Result<Self, OpenError> {
+        Ok(Self {
+            disk,
+            folder,
+            set_aside: Vec::new(),
+            holes: Vec::new(),
+            empty: Vec::new(),
+            rebuilt: false,
+            generations: generations(disk, folder)?,
+        })
+    }
 }
 
 impl Recovery<'_> {
@@ -155,9 +169,22 @@ impl Recovery<'_> {
 
     /// The catalog, or what the segments know of it, or a new one.
     fn catalog(&mut self, realm: &str) -> Result<(Catalog, bool), OpenError> {
+        if let Some(catalog) = self.known()? {
+            return Ok((catalog, false));
+        }
+        if self.disk.is_readonly() {
+            let path = self.folder.to_owned();
+            return Err(OpenError::NoStore { path });
+        }
+        let origin = Origin::draw(realm).map_err(|error| OpenError::Random(error.to_string()))?;
+        Ok((Catalog::begin(origin), true))
+    }
+
+    /// The catalog, or what the segments know of it.
+    fn known(&mut self) -> Result<Option<Catalog>, OpenError> {
         let path = Catalog::path(self.folder);
         match Catalog::read(self.disk, self.folder)? {
-            Some(Ok(catalog)) => return Ok((catalog, false)),
+            Some(Ok(catalog)) => return Ok(Some(catalog)),
             Some(Err(Unsound::Newer(found))) => {
                 return Err(OpenError::NewerVersion {
                     path,
@@ -173,14 +200,9 @@ impl Recovery<'_> {
         let heads: Vec<Head> = self.heads()?;
         if let Some(newest) = heads.last() {
             self.rebuilt = true;
-            return Ok((rebuild(newest.origin.clone(), &heads), false));
+            return Ok(Some(rebuild(newest.origin.clone(), &heads)));
         }
-        if self.disk.is_readonly() {
-            let path = self.folder.to_owned();
-            return Err(OpenError::NoStore { path });
-        }
-        let origin = Origin::draw(realm).map_err(|error| OpenError::Random(error.to_string()))?;
-        Ok((Catalog::begin(origin), true))
+        Ok(None)
     }
 
     /// What the segments begin with, as far as it is sound; oldest first.

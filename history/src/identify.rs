@@ -1,0 +1,54 @@
+//! What a folder holds, told without opening it as a store: which engine's, of which realm, with
+//! which filters. For those who are given a folder and no configuration.
+
+use std::path::Path;
+
+use crate::engine::sled::Sled;
+use crate::error::OpenError;
+use crate::event::Sequence;
+use crate::filter::Filter;
+use crate::store::{Engine, Full, Incarnation, StoreConfig};
+
+/// A store that is only read keeps to no `maxsize`; any that is large enough does.
+const READ_ONLY: u64 = 1 << 40;
+
+/// A store that was found in a folder.
+#[derive(Debug, Clone)]
+pub struct FoundStore {
+    /// Where and how it is read, without changing it.
+    pub engine: Engine,
+    /// The realm whose history it is.
+    pub realm: String,
+    /// Which life of the store this is.
+    pub incarnation: Incarnation,
+    /// The filters of the last start with their bounds, in the order in which the store first met
+    /// them, and after them those that had been configured before and may have events left.
+    pub filters: Vec<Filter>,
+    /// How many of `filters` were configured at the last start.
+    pub configured: usize,
+}
+
+impl FoundStore {
+    /// How the store is opened to be read as it is: with every filter that it ever had. Nothing in
+    /// the folder changes.
+    pub fn to_read(&self) -> StoreConfig {
+        StoreConfig {
+            realm: self.realm.clone(),
+            engine: self.engine.clone(),
+            maxsize: READ_ONLY,
+            full: Full::DropOldest,
+            sync: true,
+            limit: None,
+            filters: self.filters.clone(),
+            memory_begin: Sequence::ZERO,
+        }
+    }
+}
+
+/// Finds out what a folder holds.
+///
+/// # Errors
+/// [`OpenError::NoStore`] if it holds no store, and what stops the disk from telling.
+pub fn identify(folder: &Path) -> Result<FoundStore, OpenError> {
+    Sled::identify(folder)
+}
