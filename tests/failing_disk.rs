@@ -7,15 +7,15 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::harness::client::{Client, code};
 use crate::harness::deadline::{SOON, within};
+use crate::harness::mount::{self, Mounts};
 use crate::harness::node::{self, Node, Ports, Surroundings};
 use crate::power_loss::journal::shim;
 
@@ -179,16 +179,6 @@ fn nothing_is_set_aside(folder: &Path) {
     assert!(!names.iter().any(bad), "{names:?}");
 }
 
-fn memory(node: &Node) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("its status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kilobytes
-        .and_then(|kb| kb.trim().parse::<u64>().ok())
-        .expect("a number")
-        << 10
-}
-
 fn times(log: &str, words: &str) -> usize {
     log.lines().filter(|line| line.contains(words)).count()
 }
@@ -251,7 +241,7 @@ fn whatever_fails_routing_goes_on_and_the_store_comes_back_with_its_disk() {
             let what = format!("stored after kind {kinds}, {after} operations");
             desk.publish_until_stored(&what);
         }
-        let now = memory(&node);
+        let now = node.resident();
         let before = *before.get_or_insert(now);
         assert!(now < before + (64 << 20), "{before} bytes, then {now}");
     }
@@ -311,37 +301,26 @@ fn one_operation_that_fails_costs_one_publication_at_most_two() {
     nothing_is_set_aside(&history);
 }
 
-#[test]
-fn a_file_system_that_is_full_is_used_again_when_it_has_room() {
+/// A node that is stopped, and the folder of its disk, to be mounted.
+fn node_with_a_disk() -> (Node, PathBuf) {
     let mut node = Node::start(config);
     node.kill();
     let disk = node.dir().join("disk");
-    let script = "mount -t tmpfs -o size=12m none \"$0\" && exec \"$@\"";
-    let mut wrapper: Vec<OsString> = ["unshare", "-rm", "sh", "-c", script]
-        .map(OsString::from)
-        .to_vec();
-    wrapper.push(disk.clone().into());
-    let tried = Command::new(&wrapper[0])
-        .args(&wrapper[1..])
-        .arg("true")
-        .output();
-    match tried {
-        Ok(output) if output.status.success() => {}
-        other => {
-            println!("tried `unshare -rm` and `mount -t tmpfs`, and got {other:?}:");
-            println!("without a mount of its own, only simulated faults were tested");
-            return;
-        }
-    }
     fs::remove_dir_all(&disk).expect("removed");
     fs::create_dir(&disk).expect("created");
-    node.surround(Surroundings {
-        wrapper,
-        ..Surroundings::default()
-    });
+    (node, disk)
+}
+
+#[test]
+fn a_file_system_that_is_full_is_used_again_when_it_has_room() {
+    let Some(mounts) = Mounts::allowed() else {
+        return;
+    };
+    let (mut node, disk) = node_with_a_disk();
+    let script = "mount -t tmpfs -o size=12m none \"$0\" && exec \"$@\"";
+    node.surround(mounts.around(script, &disk));
     node.restart();
-    // The mount is the node's alone; it is seen through the node.
-    let inside = PathBuf::from(format!("/proc/{}/root{}", node.pid(), disk.display()));
+    let inside = mount::seen_by(&node, &disk);
     let mut desk = Desk::at(&node);
     for _ in 0..3 {
         for _ in 0..120 {
@@ -363,5 +342,84 @@ fn a_file_system_that_is_full_is_used_again_when_it_has_room() {
     }
     desk.all_is_there(&node);
     nothing_is_set_aside(&inside.join("history"));
+    assert!(node.stop().success());
+}
+
+/// The kernel refuses to make a mount read-only while files on it are open to be written, unless
+/// the file system has failed. So a read-only mount of the same files is laid over the disk of the
+/// running node: what is open goes on, and nothing can be created, renamed or removed.
+#[test]
+fn a_disk_that_becomes_read_only_is_used_again_when_it_can_be_written() {
+    let Some(mounts) = Mounts::allowed() else {
+        return;
+    };
+    let (mut node, disk) = node_with_a_disk();
+    let script = "mount -t tmpfs -o size=32m none \"$0\" && exec \"$@\"";
+    node.surround(mounts.around(script, &disk));
+    node.restart();
+    let history = mount::seen_by(&node, &disk).join("history");
+    let mut desk = Desk::at(&node);
+    let over = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"";
+    for off in ["mount -o remount,bind,rw \"$0\"", "umount \"$0\""] {
+        for _ in 0..120 {
+            assert!(desk.publish());
+        }
+        mounts.change(&node, over, &disk);
+        let probe = File::create(history.join("probe")).expect_err("it is read-only");
+        assert_eq!(probe.kind(), ErrorKind::ReadOnlyFilesystem);
+        within(SOON, "a publication that is not stored", || {
+            (!desk.publish()).then_some(())
+        });
+        for _ in 0..20 {
+            desk.publish();
+        }
+        let (code, ready) = node.admin("/health/ready").expect("an answer");
+        assert_eq!(code, 200);
+        assert!(ready.contains("\"realm\":\"realm1\""), "{ready}");
+        desk.all_is_there(&node);
+        mounts.change(&node, off, &disk);
+        desk.publish_until_stored("stored when it can be written again");
+        within(SOON, "the store is well", || {
+            let (_, ready) = node.admin("/health/ready").expect("an answer");
+            ready.contains("\"degraded\":[]").then_some(())
+        });
+        desk.all_is_there(&node);
+    }
+    nothing_is_set_aside(&history);
+    assert!(node.stop().success());
+}
+
+/// What a node meets that was killed with its disk: the same folder, on a mount that is read-only
+/// until somebody has mended it.
+#[test]
+fn a_node_that_starts_on_a_read_only_disk_stores_as_soon_as_it_can() {
+    let Some(mounts) = Mounts::allowed() else {
+        return;
+    };
+    let mut node = Node::start(config);
+    let mut desk = Desk::at(&node);
+    for _ in 0..200 {
+        assert!(desk.publish());
+    }
+    node.kill();
+    let disk = node.dir().join("disk");
+    // A copy, in a file system of its own that becomes read-only as a whole.
+    let script = "cp -a \"$0\" \"$0-copy\" && mount -t tmpfs none \"$0\" && \
+                  cp -a \"$0-copy/.\" \"$0\" && mount -o remount,ro \"$0\" && exec \"$@\"";
+    node.surround(mounts.around(script, &disk));
+    node.restart();
+    let acknowledged = std::mem::take(&mut desk.acknowledged);
+    desk = Desk::at(&node);
+    for _ in 0..20 {
+        assert!(!desk.publish(), "stored on a disk that is read-only");
+    }
+    let (code, ready) = node.admin("/health/ready").expect("an answer");
+    assert_eq!(code, 200);
+    assert!(ready.contains("\"realm\":\"realm1\""), "{ready}");
+    mounts.change(&node, "mount -o remount,rw \"$0\"", &disk);
+    desk.publish_until_stored("stored when it can be written");
+    desk.acknowledged.splice(0..0, acknowledged);
+    desk.all_is_there(&node);
+    nothing_is_set_aside(&mount::seen_by(&node, &disk).join("history"));
     assert!(node.stop().success());
 }

@@ -28,6 +28,7 @@ mod replay; // the past runs into the live events
 mod slow_consumers; // what they are owed stays on disk
 mod bad_input; // what no proper client sends
 mod bad_websocket; // handshakes and frames, byte by byte
+mod crossbar_defects; // what was wrong elsewhere, tried here
 mod transports; // where clients come in, from outside
 mod deploy; // image, chart and manifests
 mod tidy; // rules that a program can check

@@ -57,15 +57,6 @@ fn taken(node: &Node) -> Taken {
     }
 }
 
-fn metric(node: &Node, name: &str) -> f64 {
-    let (_, text) = node.admin("/metrics").expect("the metrics");
-    let name = format!("{name}{{}} ");
-    let line = text.lines().find(|line| line.starts_with(&name));
-    let line = line.unwrap_or_else(|| panic!("{name} is not in the metrics"));
-    let (_, value) = line.rsplit_once(' ').expect("a value");
-    value.parse().expect("a number")
-}
-
 /// Publishes `count` times; the last publication.
 fn publish(node: &Node, realm: usize, count: u64) -> io::Result<u64> {
     let mut client = Client::join_realm(node.ports.raw, &name(realm))?;
@@ -136,8 +127,8 @@ fn three_hundred_realms_stay_within_the_budget_and_keep_their_histories() {
     });
     assert!(most.descriptors <= bound.descriptors, "{most:?} {bound:?}");
     assert!(most.threads <= bound.threads, "{most:?} {bound:?}");
-    assert!(metric(&node, "rewamp_open_stores") <= OPEN_STORES as f64);
-    assert!(metric(&node, "rewamp_store_evictions_total") > 0.0);
+    assert!(node.metric("rewamp_open_stores") <= OPEN_STORES);
+    assert!(node.metric("rewamp_store_evictions_total") > 0);
 
     let histories: Vec<_> = (0..REALMS).map(|realm| history(&node, realm)).collect();
     assert!(
@@ -146,7 +137,7 @@ fn three_hundred_realms_stay_within_the_budget_and_keep_their_histories() {
             .all(|(_, events)| events.len() == 2)
     );
     within(SOON, "idle stores are closed", || {
-        (metric(&node, "rewamp_open_stores") == 0.0).then_some(())
+        (node.metric("rewamp_open_stores") == 0).then_some(())
     });
     let idle = taken(&node);
     assert!(

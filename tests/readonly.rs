@@ -2,16 +2,15 @@
 //! told; on a mount that would not allow anything else, too.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::harness::client::{Client, code};
-use crate::harness::node::{self, Node, Ports, Surroundings};
+use crate::harness::mount::Mounts;
+use crate::harness::node::{self, Node, Ports};
 
 const GET_EVENTS: &str = "wamp.subscription.get_events";
 const LOOKUP: &str = "wamp.subscription.lookup";
@@ -166,51 +165,27 @@ fn a_readonly_store_may_lie_on_a_mount_that_is() {
     let folder = node.dir().join("history");
     let before = tree(&folder);
     node.configure(config(true));
-    let mounted = read_only_mount(&folder);
-    match &mounted {
-        Ok(surroundings) => node.surround(surroundings.clone()),
-        Err(why) => {
-            println!("no mount of our own ({why}); permissions are taken away instead");
-            writable(&folder, false);
+    let mounts = Mounts::allowed();
+    match mounts {
+        Some(mounts) => {
+            // The node is started only where nothing can be written.
+            let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && \
+                          ! touch \"$0/probe\" 2>&- && exec \"$@\"";
+            node.surround(mounts.around(script, &folder));
         }
+        None => writable(&folder, false),
     }
     node.restart();
     assert_eq!(look(&node), seen);
     publications_are_routed_and_refused_by_name(&node);
     assert!(node.stop().success());
-    if mounted.is_err() {
+    if mounts.is_none() {
         writable(&folder, true);
     }
     assert!(
         tree(&folder) == before,
         "something in the store has changed"
     );
-}
-
-/// A world in which a folder is mounted read-only, if this user may make one.
-fn read_only_mount(folder: &Path) -> Result<Surroundings, String> {
-    let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"";
-    let mut wrapper: Vec<OsString> = ["unshare", "-rm", "sh", "-c", script]
-        .map(OsString::from)
-        .to_vec();
-    wrapper.push(folder.into());
-    let probe = format!("! touch {}/probe 2>/dev/null", folder.display());
-    let tried = Command::new(&wrapper[0])
-        .args(&wrapper[1..])
-        .args(["sh", "-c", &probe])
-        .output();
-    match tried {
-        Ok(output) if output.status.success() => Ok(Surroundings {
-            wrapper,
-            ..Surroundings::default()
-        }),
-        Ok(output) => Err(format!(
-            "`unshare -rm` and `mount`: {} {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        )),
-        Err(error) => Err(format!("`unshare`: {error}")),
-    }
 }
 
 /// Takes away the right to write from everything below a folder, or gives it back.

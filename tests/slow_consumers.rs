@@ -1,7 +1,6 @@
 //! Consumers that stop reading: what they are owed stays on disk and not in memory, and they get all
 //! of it once they read again. The same holds for one that asks for a long past.
 
-use std::fs;
 use std::io;
 
 use serde_json::{Value, json};
@@ -25,7 +24,7 @@ const TOPIC: &str = "com.kept.topic";
 fn those_that_stall_cost_at_most_twice_their_outboxes_and_then_miss_nothing() {
     let node = node();
     publish(&node, 0..2 * EVENTS).expect("the publisher is served");
-    let before = resident(&node);
+    let before = node.resident();
     let mut stalled: Vec<Client> = (0..STALLED)
         .map(|_| {
             let mut client = Client::join_narrowly(node.ports.raw).expect("a session");
@@ -35,7 +34,7 @@ fn those_that_stall_cost_at_most_twice_their_outboxes_and_then_miss_nothing() {
         .collect();
     let (first, end) = (2 * EVENTS, 3 * EVENTS);
     publish(&node, first..end).expect("the publisher is served");
-    let grown = resident(&node).saturating_sub(before);
+    let grown = node.resident().saturating_sub(before);
     assert!(
         grown <= 2 * STALLED * OUTBOX,
         "{grown} bytes for consumers that do not read"
@@ -59,7 +58,7 @@ fn those_that_stall_cost_at_most_twice_their_outboxes_and_then_miss_nothing() {
 fn a_long_past_is_replayed_in_bounded_memory_while_others_are_served() {
     let node = node();
     publish(&node, 0..8 * EVENTS).expect("the publisher is served");
-    let before = resident(&node);
+    let before = node.resident();
     let mut late = Client::join(node.ports.raw).expect("a session");
     subscribe(
         &mut late,
@@ -71,7 +70,7 @@ fn a_long_past_is_replayed_in_bounded_memory_while_others_are_served() {
     for expected in 0..8 * EVENTS {
         assert_eq!(next_number(&mut late).expect("an event"), expected);
         if expected % 20_000 == 0 {
-            most = most.max(resident(&node).saturating_sub(before));
+            most = most.max(node.resident().saturating_sub(before));
             let counted = other.call("wamp.session.count", json!([]), json!({}));
             assert_eq!(counted.expect("an answer"), 2);
         }
@@ -139,12 +138,4 @@ fn next_number(client: &mut Client) -> io::Result<u64> {
     let event = client.receive()?;
     assert_eq!(event[0], 36, "{event}");
     Ok(event[4][0].as_u64().expect("a number"))
-}
-
-/// Bytes of memory that the node has.
-fn resident(node: &Node) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("a status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.expect("a number of kilobytes") * 1_024
 }

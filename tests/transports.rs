@@ -14,7 +14,7 @@ use crate::harness::client::{Client, code, hello};
 use crate::harness::deadline::{SOON, within};
 use crate::harness::node::{self, Node, Ports};
 
-const TEXT: u8 = 0x81;
+pub(crate) const TEXT: u8 = 0x81;
 const CONTINUED_TEXT: u8 = 0x01;
 const LAST_PART: u8 = 0x80;
 const PING: u8 = 0x89;
@@ -254,7 +254,7 @@ fn joins_over(path: &Path) {
     assert_eq!(welcome[0], json!(code::WELCOME));
 }
 
-fn websocket(node: &Node) -> TcpStream {
+pub(crate) fn websocket(node: &Node) -> TcpStream {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, node.ports.ws)).expect("a listener");
     stream.set_read_timeout(Some(SOON)).expect("a time limit");
     let request = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
@@ -277,13 +277,18 @@ fn websocket(node: &Node) -> TcpStream {
 }
 
 /// A frame with a mask of zeros, which leaves the payload as it is.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).expect("a short payload");
-    assert!(length < 126);
-    [&[first, 0x80 | length, 0, 0, 0, 0], payload].concat()
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let length = payload.len() as u64;
+    let long = length.to_be_bytes();
+    let (short, long) = match length {
+        0..126 => (long[7], &long[..0]),
+        126..0x1_0000 => (126, &long[6..]),
+        _ => (127, &long[..]),
+    };
+    [&[first, 0x80 | short], long, &[0; 4], payload].concat()
 }
 
-fn next_frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+pub(crate) fn next_frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
     let mut head = [0; 2];
     stream.read_exact(&mut head).expect("a frame");
     let mut length = usize::from(head[1]);

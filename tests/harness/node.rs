@@ -99,18 +99,32 @@ impl Node {
 
     /// SIGTERM, then the exit status with which the node ends by itself.
     pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.end_by("TERM")
+    }
+
+    /// A signal by its name without `SIG`, then the exit status with which the node ends by
+    /// itself.
+    pub(crate) fn end_by(&mut self, name: &str) -> ExitStatus {
         let mut process = self.process.take().expect("the node runs");
-        signal(&process, "TERM");
+        signal(&process, name);
         let ended = deadline::poll(SOON, || process.try_wait().expect("the node is our child"));
         ended.unwrap_or_else(|| {
             let _ = process.kill();
-            panic!("no exit after SIGTERM; the log:\n{}", self.log());
+            panic!("no exit after SIG{name}; the log:\n{}", self.log());
         })
     }
 
     /// The process ID of the running node.
     pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().expect("the node runs").id()
+    }
+
+    /// Bytes of memory that the node has.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kilobytes.expect("a number of kilobytes") * 1_024
     }
 
     /// The folder with the configuration file; relative store paths begin here.
