@@ -19,13 +19,15 @@ const UNAVAILABLE: &str = "rewamp.error.store_unavailable";
 fn config(ports: &Ports) -> Value {
     let store = |path: &str| {
         json!({
-            "type": "sled", "path": path, "maxsize": 16 << 20,
+            "type": "sled", "path": path, "maxsize": 32 << 20,
             "event-history": [{"uri": "com.kept.", "match": "prefix"}]
         })
     };
     let mut other = node::open_realm(store("other"));
     other["name"] = json!("realm2");
-    let realms = json!([node::open_realm(store("history")), other]);
+    let mut realm = node::open_realm(store("history"));
+    realm["rewamp"] = json!({"outbox_bytes": 1 << 20});
+    let realms = json!([realm, other]);
     node::config(ports, realms, &node::anonymous())
 }
 
@@ -131,6 +133,43 @@ fn a_store_that_somebody_else_holds_is_opened_as_soon_as_he_lets_go() {
     routes_and_stores_nothing(&node, subscription, "is in use by another realm or process");
     drop(lock);
     keeps_its_history(&node, subscription, &before);
+}
+
+#[test]
+fn who_subscribed_before_the_store_was_open_misses_nothing_from_then_on() {
+    const EVENTS: u64 = 9_000;
+    let (mut node, ..) = stopped();
+    let lock = File::open(node.dir().join("history/lock")).expect("the lock");
+    lock.lock().expect("locked");
+    node.restart();
+    let mut stalled = Client::join_narrowly(node.ports.raw).expect("a session");
+    stalled.send(&json!([32, 1, {}, TOPIC])).expect("sent");
+    stalled.flush().expect("sent");
+    assert_eq!(stalled.receive().expect("an answer")[0], 33);
+    assert_eq!(publish(&node, &json!(["live"]))[0], code::ERROR);
+    drop(lock);
+    within(SOON, "the store is opened", || {
+        (degraded(&node) == json!([])).then_some(())
+    });
+    let mut publisher = Client::join(node.ports.raw).expect("a session");
+    let filling = "x".repeat(1_000);
+    for number in 1..=EVENTS {
+        let options = json!({"acknowledge": number % 100 == 0});
+        let publish = json!([code::PUBLISH, number, options, TOPIC, [number, filling]]);
+        publisher.send(&publish).expect("sent");
+        if number % 100 == 0 {
+            publisher.flush().expect("sent");
+            let answer = publisher.receive().expect("an answer");
+            assert_eq!(answer[0], code::PUBLISHED, "{answer}");
+        }
+    }
+    assert_eq!(node.metric("rewamp_catch_ups_total{realm=\"realm1\"}"), 1);
+    for expected in [json!("live")]
+        .into_iter()
+        .chain((1..=EVENTS).map(Value::from))
+    {
+        assert_eq!(stalled.receive().expect("an event")[4][0], expected);
+    }
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl Broker {
             uri: uri.clone(),
             match_policy,
             created: created.time,
-            filter: created.filter,
+            filter: Cell::new(created.filter),
             newest: Cell::new(None),
             receivers: Default::default(),
         });
@@ -206,7 +206,7 @@ impl Broker {
         match publication.stored {
             Some((sequence, _)) => matches
                 .iter()
-                .filter(|subscription| subscription.filter.is_some())
+                .filter(|subscription| subscription.filter.get().is_some())
                 .for_each(|subscription| subscription.newest.set(Some(sequence))),
             None => self.publish_aside(publication, matches, delivery),
         }

@@ -103,7 +103,7 @@ impl Publication<'_> {
     /// The details that name its place in the history of the subscription, for those who asked.
     fn sequenced(&self, subscription: &Subscription) -> Option<EventDetails> {
         let (sequence, time) = self.stored?;
-        subscription.filter?;
+        subscription.filter.get()?;
         let mut details = self.details(subscription);
         sequence_details(
             &mut details.extra,
@@ -116,7 +116,7 @@ impl Publication<'_> {
 
     /// Where it stands in the realm's order, for those who get events of `subscription`.
     fn place(&self, subscription: &Subscription) -> Place {
-        let stored = self.stored.filter(|_| subscription.filter.is_some());
+        let stored = self.stored.filter(|_| subscription.filter.get().is_some());
         Place {
             subscription: subscription.id,
             in_history: stored.is_some(),

@@ -20,8 +20,8 @@ pub struct Subscription {
     pub match_policy: MatchPolicy,
     /// When it came to be, ns since 1970.
     pub created: u64,
-    /// The history filter that covers it, if one does.
-    pub filter: Option<FilterId>,
+    /// The history filter that covers it, if one does and its store has been opened.
+    pub filter: Cell<Option<FilterId>>,
     /// The newest event of its history, as far as it is known: published since it exists, or told
     /// by the history.
     pub newest: Cell<Option<Sequence>>,

@@ -124,7 +124,11 @@ impl Realm {
     ) {
         let Form { marked, sequenced } = form;
         let (uri, match_policy) = (scope.uri.clone(), scope.match_policy);
-        let created = self.created(&uri, match_policy);
+        let mut created = self.created(&uri, match_policy);
+        // One that somebody has held since before its store was open keeps the ID it had.
+        if let Some(held) = self.broker.lookup(&uri, match_policy) {
+            created.id = held.id;
+        }
         let followed = Followed {
             subscription: created.id,
             scope,
@@ -148,6 +152,36 @@ impl Realm {
         };
         member.replays.borrow_mut().insert(created.id, replaying);
         self.subscribed(member, request, &subscribed);
+        self.follow(&track);
+    }
+
+    /// A subscription that the session holds has got a history: from here on its EVENTs come from
+    /// there until the session is live again, and then name their place.
+    pub(super) fn name_places(&mut self, member: &Rc<Member>, subscription: &Subscription) {
+        let Some(scope) = subscription.scope() else {
+            return;
+        };
+        let followed = Followed {
+            subscription: subscription.id,
+            scope,
+            sequenced: true,
+            after: self.newest(),
+            newest: None,
+        };
+        let kind = TrackKind::Replay { marked: false };
+        let track = self.track(member, kind, vec![followed], None);
+        let mut receivers = subscription.receivers.borrow_mut();
+        receivers.remove(member);
+        receivers.follow(member, true, Arc::clone(&track));
+        drop(receivers);
+        let replaying = Replaying {
+            track: Arc::clone(&track),
+            joins: false,
+        };
+        member
+            .replays
+            .borrow_mut()
+            .insert(subscription.id, replaying);
         self.follow(&track);
     }
 
@@ -383,8 +417,8 @@ impl Realm {
         member.outbox.forget(subscription);
     }
 
-    /// A session that catches up has subscribed: what is published from here on comes with the
-    /// rest.
+    /// A session that catches up has subscribed, or a subscription of it has got a history: what is
+    /// published from here on comes with the rest.
     pub(super) fn follow_also(&self, member: &Member, subscription: &Subscription) {
         if !member.outbox.is_catching_up() {
             return;

@@ -48,7 +48,7 @@ impl Member {
         let subscriptions = self.subscriptions.borrow();
         let mut covered = subscriptions
             .values()
-            .filter(|subscription| subscription.filter.is_some());
+            .filter(|subscription| subscription.filter.get().is_some());
         covered.any(|subscription| is_live(&subscription.id))
     }
 
@@ -82,7 +82,7 @@ impl Subscription {
         Some(Scope {
             uri: self.uri.clone(),
             match_policy: self.match_policy,
-            filter: self.filter?,
+            filter: self.filter.get()?,
         })
     }
 

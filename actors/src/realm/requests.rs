@@ -85,11 +85,14 @@ impl Realm {
                 };
                 self.begin_replay(member, subscribe.request, scope, begin, form);
             }
-            (None, _) => {
+            (None, scope) => {
                 let created = self.created(&topic, match_policy);
+                // Places can be named as soon as the store is there that gives them.
+                let sequenced =
+                    sequenced && scope.is_none() && self.will_cover(&topic, match_policy);
                 let subscribed =
                     self.broker
-                        .subscribe(member, &topic, match_policy, false, None, || created);
+                        .subscribe(member, &topic, match_policy, sequenced, None, || created);
                 if subscribed.added {
                     self.follow_also(member, &subscribed.subscription);
                 }
@@ -175,7 +178,7 @@ impl Realm {
     }
 
     /// The filter whose history has everything that a subscription receives.
-    fn covering_filter(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId> {
+    pub(super) fn covering_filter(&self, uri: &str, match_policy: MatchPolicy) -> Option<FilterId> {
         if is_restricted(uri) {
             return None;
         }

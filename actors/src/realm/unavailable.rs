@@ -3,17 +3,20 @@
 //! Called by the realm; the node tries again.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::prelude::*;
 use log::info;
 use rewamp_history::{EventStore, Filter};
 use rewamp_wamp::error_uri;
+use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::{MatchPolicy, covers};
 use rewamp_wamp::uri_map::UriMap;
 
 use super::route::Routes;
 use super::{Realm, tell_late_clock};
+use crate::broker::Subscription;
 use crate::dealer::Refusal;
 use crate::history::{History, HistorySettings};
 use crate::metrics::Id;
@@ -83,6 +86,46 @@ impl Realm {
     }
 }
 
+/// Comparisons of subscriptions with filters at a time: well under a millisecond.
+const COMPARISONS: usize = 8_192;
+
+/// These subscriptions were held before the store was open, and may have a history now. A message of
+/// the realm to itself, so that many of them hold nobody up.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Cover {
+    held: Vec<SubscriptionId>,
+}
+
+impl Realm {
+    /// Whether the subscription will have a history when its store is open.
+    pub(super) fn will_cover(&self, uri: &str, match_policy: MatchPolicy) -> bool {
+        let unavailable = self.unavailable.as_ref();
+        unavailable.is_some_and(|history| history.covers(uri, match_policy))
+    }
+
+    /// The subscription has a history from here on, if a filter covers it: who cannot keep up gets
+    /// what follows from there, and who asked for it is told the place of every event.
+    fn cover(&mut self, subscription: &Rc<Subscription>) {
+        if subscription.filter.get().is_some() {
+            return;
+        }
+        let filter = self.covering_filter(&subscription.uri, subscription.match_policy);
+        if filter.is_none() {
+            return;
+        }
+        subscription.filter.set(filter);
+        let members: Vec<_> = subscription.receivers.borrow().iter().cloned().collect();
+        for member in members {
+            if subscription.is_sequenced_for(&member) {
+                self.name_places(&member, subscription);
+            } else {
+                self.follow_also(&member, subscription);
+            }
+        }
+    }
+}
+
 /// The store is open: the history begins.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -104,7 +147,7 @@ pub struct StoreNotOpened {
 impl Handler<StoreOpened> for Realm {
     type Result = ();
 
-    fn handle(&mut self, opened: StoreOpened, _: &mut Context<Self>) {
+    fn handle(&mut self, opened: StoreOpened, ctx: &mut Context<Self>) {
         if self.unavailable.take().is_none() {
             return;
         }
@@ -126,6 +169,26 @@ impl Handler<StoreOpened> for Realm {
             history.expect_publications();
         }
         self.history = Some(history);
+        let held = self.broker.iter().map(|held| held.id).collect();
+        self.handle(Cover { held }, ctx);
+    }
+}
+
+impl Handler<Cover> for Realm {
+    type Result = ();
+
+    fn handle(&mut self, cover: Cover, ctx: &mut Context<Self>) {
+        let Cover { mut held } = cover;
+        let at_once = COMPARISONS / self.filters.len().max(1);
+        for _ in 0..at_once.max(1) {
+            let Some(id) = held.pop() else {
+                return;
+            };
+            if let Some(subscription) = self.broker.get(id).cloned() {
+                self.cover(&subscription);
+            }
+        }
+        ctx.notify(Cover { held });
     }
 }
 

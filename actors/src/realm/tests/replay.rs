@@ -41,7 +41,7 @@ async fn subscribe(client: &mut Client, topic: &str, options: &str) -> Message {
     client.receive().await
 }
 
-async fn subscribed(client: &mut Client, topic: &str, options: &str) -> u64 {
+pub(super) async fn subscribed(client: &mut Client, topic: &str, options: &str) -> u64 {
     match subscribe(client, topic, options).await {
         Message::Subscribed(subscribed) => subscribed.subscription.get(),
         other => panic!("{other:?} instead of SUBSCRIBED"),
