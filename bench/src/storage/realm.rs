@@ -122,7 +122,7 @@ impl Realm {
             match_policy: MatchPolicy::Prefix,
             filter: filter.ok_or("no filter covers what is published")?,
         };
-        let viewer = Viewer {
+        let viewer = Viewer::Session {
             authid: "joe".into(),
             authrole: "user".into(),
         };
