@@ -5,6 +5,7 @@ mod start; //  runs the node
 mod check; //  names what is wrong with a configuration
 mod show; //   prints the configuration that holds
 mod init; //   writes one to begin with
+mod history; // stores, without a node
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ enum Command {
     Config(show::Show),
     /// Write a configuration to begin with
     Init(init::Init),
+    /// Look into event stores, copy and check them
+    History(Box<history::History>),
     /// Print the version
     Version,
 }
@@ -99,6 +102,7 @@ impl Command {
             Self::Check(location) => check::run(location, console),
             Self::Config(show) => show.run(console),
             Self::Init(init) => init.run(console),
+            Self::History(history) => history.run(console),
             Self::Version => {
                 writeln!(console.out, "rewamp {}", env!("CARGO_PKG_VERSION"))?;
                 Ok(0)

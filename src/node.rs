@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use self::doors::{Bound, DoorError};
+pub(crate) use self::realms::store_config;
 use self::realms::{Retries, Threads};
 use self::signals::Signals;
 use crate::admin::{self, Phase, Status};

@@ -23,6 +23,7 @@ mod many_realms; // hundreds of realms, few of them busy
 mod store_gone; // a store that does not open
 mod failing_disk; // full, broken, read-only, and back
 mod readonly; // a store that is served and not changed
+mod history_files; // histories as files, and stores made of them
 mod questions; // walks by cursor, the state of many topics, what there is
 mod replay; // the past runs into the live events
 mod slow_consumers; // what they are owed stays on disk

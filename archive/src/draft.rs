@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 use rewamp_history::{
-    AppendError, Engine, Event, EventStore, OpenError, RESERVATION, Sequence, StoreConfig,
-    StoreError, Timestamp, open,
+    AppendError, Engine, Event, EventStore, FoundStore, OpenError, RESERVATION, Sequence,
+    StoreConfig, StoreError, Timestamp, begin_like, open,
 };
 
 use crate::record::{Record, RecordError};
@@ -74,6 +74,8 @@ pub struct Draft {
     waiting: Vec<Arc<Event>>,
     newest: Sequence,
     newest_time: Timestamp,
+    /// The least sequence with which the realm goes on.
+    next: Sequence,
     reserved: Sequence,
     /// Records that no filter covers.
     uncovered: u64,
@@ -89,12 +91,35 @@ pub struct Finished {
     pub uncovered: u64,
 }
 
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, uncovered } = self;
+        write!(f, "stored {events} events")?;
+        match uncovered {
+            0 => Ok(()),
+            _ => write!(f, "; left out {uncovered} of topics that no filter covers"),
+        }
+    }
+}
+
 impl Draft {
     /// Begins a store that will stand where `config` says.
     ///
     /// # Errors
     /// If there is something already, or the store does not begin.
     pub fn begin(config: StoreConfig) -> Result<Self, DraftError> {
+        Self::begin_as(config, None)
+    }
+
+    /// The same for a copy of another store: subscriptions have the IDs that they have there.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn begin_like(config: StoreConfig, other: &FoundStore) -> Result<Self, DraftError> {
+        Self::begin_as(config, Some(other))
+    }
+
+    fn begin_as(config: StoreConfig, like: Option<&FoundStore>) -> Result<Self, DraftError> {
         let target = match &config.engine {
             Engine::Sled { path, .. } => path.clone(),
             Engine::Memory => PathBuf::new(),
@@ -114,7 +139,11 @@ impl Draft {
             },
             Engine::Memory => Engine::Memory,
         };
-        let store = open(StoreConfig { engine, ..config })?;
+        let config = StoreConfig { engine, ..config };
+        let store = match like {
+            Some(other) => begin_like(config, other)?,
+            None => open(config)?,
+        };
         let reserved = store.opened().reserved;
         Ok(Self {
             target,
@@ -123,6 +152,7 @@ impl Draft {
             waiting: Vec::new(),
             newest: Sequence::ZERO,
             newest_time: Timestamp::ZERO,
+            next: Sequence::new(1),
             reserved,
             uncovered: 0,
             events: 0,
@@ -168,6 +198,11 @@ impl Draft {
         Ok(())
     }
 
+    /// The realm goes on with this sequence at the least: those before it were given out.
+    pub fn next_sequence(&mut self, next: Sequence) {
+        self.next = next;
+    }
+
     /// Writes what is left and puts the store in its place.
     ///
     /// # Errors
@@ -179,7 +214,7 @@ impl Draft {
         if !self.waiting.is_empty() {
             self.write(&*store)?;
         }
-        store.close(self.newest.next())?;
+        store.close(self.newest.next().max(self.next))?;
         self.store = None;
         drop(store);
         let target = &self.target;

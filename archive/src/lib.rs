@@ -15,7 +15,7 @@ mod time; //        as text
 #[cfg(test)]
 mod tests;
 
-pub use draft::{Draft, DraftError};
+pub use draft::{Draft, DraftError, Finished};
 pub use record::{Record, RecordError};
 pub use source::{ReadError, read};
 pub use time::{TimeError, parse_time, time_text};

@@ -37,6 +37,10 @@ pub struct Record {
     pub payload: Payload,
 }
 
+/// The publisher of events whose publisher is not known: the last ID, which no session is likely
+/// ever to draw. Nobody is told it, since it is not disclosed.
+const UNKNOWN: SessionId = SessionId::MAX;
+
 /// Why something is no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{key}`: {why}")]
@@ -72,7 +76,10 @@ impl Record {
             time: event.time,
             publication: event.publication,
             topic: event.topic.into(),
-            publisher: event.publisher.get(),
+            publisher: match event.publisher {
+                unknown if unknown == UNKNOWN => 0,
+                known => known.get(),
+            },
             exclude_me: event.exclude_me,
             disclosed: event.disclosed.map(|who| Identity {
                 authid: who.authid.into(),
@@ -92,8 +99,11 @@ impl Record {
     /// # Errors
     /// If its publisher is no session's ID.
     pub fn event(self, topic: Arc<StoredTopic>) -> Result<Event, RecordError> {
-        let publisher = SessionId::new(self.publisher)
-            .ok_or_else(|| RecordError::new("publisher", "is not from 1 to 2^53"))?;
+        let publisher = match self.publisher {
+            0 => UNKNOWN,
+            known => SessionId::new(known)
+                .ok_or_else(|| RecordError::new("publisher", "is not from 0 to 2^53"))?,
+        };
         Ok(Event {
             sequence: self.sequence,
             time: self.time,

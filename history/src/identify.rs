@@ -2,12 +2,14 @@
 //! which filters. For those who are given a folder and no configuration.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::engine::sled::Sled;
 use crate::error::OpenError;
 use crate::event::Sequence;
 use crate::filter::Filter;
-use crate::store::{Engine, Full, Incarnation, StoreConfig};
+use crate::store::{Engine, EventStore, Full, Incarnation, StoreConfig, open};
+use crate::subscription::StoreKey;
 
 /// A store that is only read keeps to no `maxsize`; any that is large enough does.
 const READ_ONLY: u64 = 1 << 40;
@@ -26,6 +28,8 @@ pub struct FoundStore {
     pub filters: Vec<Filter>,
     /// How many of `filters` were configured at the last start.
     pub configured: usize,
+    /// What the IDs of its subscriptions are made with.
+    pub(crate) key: StoreKey,
 }
 
 impl FoundStore {
@@ -43,6 +47,37 @@ impl FoundStore {
             memory_begin: Sequence::ZERO,
         }
     }
+
+    /// How the store is opened to be mended: nothing that it holds has to give way.
+    pub fn to_write(&self) -> StoreConfig {
+        let configured = self.filters.iter().take(self.configured);
+        StoreConfig {
+            engine: match &self.engine {
+                Engine::Memory => Engine::Memory,
+                Engine::Sled { path, .. } => Engine::Sled {
+                    path: path.clone(),
+                    readonly: false,
+                },
+            },
+            filters: configured.cloned().collect(),
+            ..self.to_read()
+        }
+    }
+}
+
+/// Begins a store in which subscriptions have the IDs that they have in another one, of which it
+/// is to be a copy. Its incarnation is its own.
+///
+/// # Errors
+/// As [`open`]; the folder must not hold a store yet.
+pub fn begin_like(
+    config: StoreConfig,
+    other: &FoundStore,
+) -> Result<Arc<dyn EventStore>, OpenError> {
+    if let Engine::Sled { path, .. } = &config.engine {
+        Sled::begin_like(path, &config.realm, &other.key)?;
+    }
+    open(config)
 }
 
 /// Finds out what a folder holds.

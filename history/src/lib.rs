@@ -24,7 +24,7 @@ mod contract; //     what every engine must do, as checks
 pub use error::{AppendError, OpenError, Position, QueryError, StoreError};
 pub use event::{Event, EventRef, Identity, IdentityRef, PayloadRef, Sequence, Timestamp};
 pub use filter::{ConfiguredFilter, Filter, FilterId, StoredTopic};
-pub use identify::{FoundStore, identify};
+pub use identify::{FoundStore, begin_like, identify};
 pub use open_stores::{OpenStores, StoreNews};
 pub use query::{Bounds, End, PageEnd, Purge, Query, Resume, Scope, Viewer};
 pub use receivers::{Receivers, ReceiversRef, ViewerRef};

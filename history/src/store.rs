@@ -229,6 +229,16 @@ pub enum Engine {
     },
 }
 
+impl Engine {
+    /// Its name in a configuration: `type`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Sled { .. } => "sled",
+        }
+    }
+}
+
 /// Opens or begins a store.
 pub fn open(config: StoreConfig) -> Result<Arc<dyn EventStore>, OpenError> {
     match &config.engine {

@@ -244,36 +244,12 @@ async fn open(
     store: &Store,
     node: &Node,
 ) -> Result<(Arc<dyn EventStore>, HistorySettings), OpenError> {
-    let (engine, buffer, sync) = match &store.engine {
-        Engine::Memory => (rewamp_history::Engine::Memory, IN_MEMORY, false),
-        Engine::Sled {
-            path,
-            buffer,
-            sync,
-            readonly,
-        } => {
-            let (path, readonly) = (path.clone(), *readonly);
-            (
-                rewamp_history::Engine::Sled { path, readonly },
-                *buffer,
-                *sync,
-            )
-        }
+    let config = store_config(realm, store, Sequence::new(node.clock.now() / 1_000));
+    let buffer = match &store.engine {
+        Engine::Memory => IN_MEMORY,
+        Engine::Sled { buffer, .. } => *buffer,
     };
-    let durable = sync && engine != rewamp_history::Engine::Memory;
-    let config = StoreConfig {
-        realm: realm.to_owned(),
-        engine,
-        maxsize: store.maxsize,
-        full: match store.refuses {
-            true => Full::Refuse,
-            false => Full::DropOldest,
-        },
-        sync,
-        limit: store.limit,
-        filters: filters(store).collect(),
-        memory_begin: Sequence::new(node.clock.now() / 1_000),
-    };
+    let durable = config.sync && config.engine != rewamp_history::Engine::Memory;
     let path = match &config.engine {
         rewamp_history::Engine::Sled { path, .. } => path.clone(),
         rewamp_history::Engine::Memory => PathBuf::new(),
@@ -299,6 +275,35 @@ async fn open(
         largest: store.maxsize / LARGEST_PART,
     };
     Ok((opened, settings))
+}
+
+/// The store of a realm as it is configured; one in memory begins with `memory_begin`.
+pub(crate) fn store_config(realm: &str, store: &Store, memory_begin: Sequence) -> StoreConfig {
+    let (engine, sync) = match &store.engine {
+        Engine::Memory => (rewamp_history::Engine::Memory, false),
+        Engine::Sled {
+            path,
+            sync,
+            readonly,
+            ..
+        } => {
+            let (path, readonly) = (path.clone(), *readonly);
+            (rewamp_history::Engine::Sled { path, readonly }, *sync)
+        }
+    };
+    StoreConfig {
+        realm: realm.to_owned(),
+        engine,
+        maxsize: store.maxsize,
+        full: match store.refuses {
+            true => Full::Refuse,
+            false => Full::DropOldest,
+        },
+        sync,
+        limit: store.limit,
+        filters: filters(store).collect(),
+        memory_begin,
+    }
 }
 
 fn filters(store: &Store) -> impl Iterator<Item = Filter> {

@@ -3,7 +3,8 @@
 
     python3 tests/clients/install.py
 
-Prints the Python interpreter and the folder of node_modules as one JSON line. Called by
+Prints the Python interpreters (with the WAMP clients; with what reads tables) and the folder of
+node_modules as one JSON line. Called by
 tests/harness/foreign.rs and by hand; as many at a time as like: a file lock lets one install.
 """
 import fcntl
@@ -23,9 +24,11 @@ def main():
     with open(ROOT / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         once(ROOT / "python", [HERE / "requirements.txt"], install_python)
+        once(ROOT / "tables", [HERE / "requirements-tables.txt"], install_tables)
         once(ROOT / "node", [HERE / "package.json", HERE / "package-lock.json"], install_node)
     print(json.dumps({
         "python": str(ROOT / "python" / "bin" / "python"),
+        "tables": str(ROOT / "tables" / "bin" / "python"),
         "node_modules": str(ROOT / "node" / "node_modules"),
     }))
 
@@ -43,9 +46,17 @@ def once(folder, pins, install):
 
 
 def install_python(folder):
+    install_pins(folder, "requirements.txt")
+
+
+def install_tables(folder):
+    install_pins(folder, "requirements-tables.txt")
+
+
+def install_pins(folder, pins):
     run(sys.executable, "-m", "venv", folder)
     run(folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input",
-        "--disable-pip-version-check", "--requirement", HERE / "requirements.txt")
+        "--disable-pip-version-check", "--requirement", HERE / pins)
 
 
 def install_node(folder):

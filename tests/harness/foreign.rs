@@ -18,6 +18,7 @@ const PROGRAM_TIME: Duration = Duration::from_secs(120);
 /// What `install.py` prints.
 struct Installed {
     python: PathBuf,
+    tables: PathBuf,
     node_modules: PathBuf,
 }
 
@@ -31,6 +32,13 @@ pub(crate) struct Program {
 /// A Python program of the repository, with Autobahn|Python at hand.
 pub(crate) fn python(program: &str, arguments: &[&str]) -> Program {
     let mut command = Command::new(&installed().python);
+    command.arg(in_repository(program)).args(arguments);
+    Program::start(program, command)
+}
+
+/// A Python program of the repository, with pandas and DuckDB at hand.
+pub(crate) fn tables(program: &str, arguments: &[&str]) -> Program {
+    let mut command = Command::new(&installed().tables);
     command.arg(in_repository(program)).args(arguments);
     Program::start(program, command)
 }
@@ -158,6 +166,7 @@ fn installed() -> &'static Installed {
         let path = |key: &str| PathBuf::from(paths[key].as_str().expect("a path"));
         Installed {
             python: path("python"),
+            tables: path("tables"),
             node_modules: path("node_modules"),
         }
     })

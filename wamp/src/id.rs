@@ -70,6 +70,12 @@ impl<K: Kind> Id<K> {
     /// The first ID, 1: where session-scope counters begin.
     pub const FIRST: Self = Self(NonZeroU64::MIN, PhantomData);
 
+    /// The last ID, [`MAX_ID`].
+    pub const MAX: Self = match NonZeroU64::new(MAX_ID) {
+        Some(number) => Self(number, PhantomData),
+        None => Self::FIRST,
+    };
+
     /// The ID `number`, or `None` outside 1 to [`MAX_ID`].
     pub const fn new(number: u64) -> Option<Self> {
         match NonZeroU64::new(number) {

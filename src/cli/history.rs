@@ -1,0 +1,122 @@
+//! `rewamp history`: the stores themselves, without a node. Reading changes no byte of a store;
+//! what is made stands under its name only when it is whole.
+
+mod which; //    the stores that are meant
+mod list; //     what they hold
+mod get; //      events of one
+mod export; //   all of them, into a file
+mod import; //   and out of one
+mod convert; //  from a store into another
+mod verify; //   whether a store is whole
+mod repair; //   what is sound of one that is not
+mod progress; // how far it is
+
+use std::fmt::Display;
+use std::io;
+
+use clap::{Args, Subcommand};
+
+use super::{Console, FAILED};
+
+/// Look into event stores, copy and check them.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct History {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what stores hold: realms, filters, counts, sizes, times
+    Ls(list::List),
+    /// Print events of one history, one JSON object a line
+    Get(get::Get),
+    /// Write all events of a store into a file, NDJSON or Parquet
+    Export(export::Export),
+    /// Make a store of such a file
+    Import(import::Import),
+    /// Make a store of another one
+    Convert(convert::Convert),
+    /// Read a whole store and say whether anything is missing
+    Verify(verify::Verify),
+    /// Set aside what is damaged in a store and keep the rest
+    Repair(repair::Repair),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 the configuration has faults, 2 wrong command line, 3 it could not be done,
+4 done, and events are missing (verify, repair)";
+
+/// Events are missing.
+const MISSING: u8 = 4;
+
+impl History {
+    pub(super) fn run(&self, console: &mut Console<'_>) -> io::Result<u8> {
+        // What the engines have to say is said here as well: it may be the cause of an error.
+        let mut logging = env_logger::Builder::new();
+        logging.filter_level(log::LevelFilter::Warn);
+        logging.filter_module("sled", log::LevelFilter::Off);
+        let _ = logging.try_init();
+        let done = match &self.command {
+            Command::Ls(list) => list.run(console),
+            Command::Get(get) => get.run(console),
+            Command::Export(export) => export.run(console),
+            Command::Import(import) => import.run(console),
+            Command::Convert(convert) => convert.run(console),
+            Command::Verify(verify) => verify.run(console),
+            Command::Repair(repair) => repair.run(console),
+        };
+        match done {
+            Ok(code) => Ok(code),
+            Err(Failure::Console(error)) => Err(error),
+            Err(Failure::Told(code)) => Ok(code),
+            Err(Failure::Failed(why)) => {
+                writeln!(console.err, "rewamp: {why}")?;
+                Ok(FAILED)
+            }
+        }
+    }
+}
+
+/// Why a command did not do what it should.
+#[derive(Debug)]
+enum Failure {
+    /// Its output cannot be written: `rewamp history … | head`.
+    Console(io::Error),
+    /// Why, was said already.
+    Told(u8),
+    /// Why.
+    Failed(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Console(error)
+    }
+}
+
+/// What a command did, as its exit code.
+type Outcome = Result<u8, Failure>;
+
+fn failed(why: impl Display) -> Failure {
+    Failure::Failed(why.to_string())
+}
+
+/// Bytes as people read them.
+fn bytes_text(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut rest = bytes as f64;
+    let mut unit = None;
+    for next in UNITS {
+        if rest < 1_024.0 {
+            break;
+        }
+        rest /= 1_024.0;
+        unit = Some(next);
+    }
+    match unit {
+        Some(unit) => format!("{rest:.1} {unit}"),
+        None => format!("{bytes} B"),
+    }
+}

@@ -1,0 +1,135 @@
+//! `rewamp history import`: a store made of a file of events.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rewamp_archive::{Draft, Record, ndjson, parquet};
+use rewamp_history::{Engine, Filter, Full, Sequence, StoreConfig};
+use rewamp_wamp::uri::MatchPolicy;
+
+use super::export::Format;
+use super::get::policy;
+use super::progress::Progress;
+use super::which::Which;
+use super::{Failure, Outcome, failed};
+use crate::cli::{Console, Location};
+use crate::node::store_config;
+
+/// The store's bound where none is given: 1 GiB, as of a node with nothing configured.
+const MAXSIZE: u64 = 1 << 30;
+
+/// Make a store of a file of events, with their IDs, sequences and times.
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// The file, as `export` writes it
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Folder of the new store; without it, the store that the configuration has for the realm
+    #[arg(long, value_name = "DIR", requires = "realm")]
+    store: Option<PathBuf>,
+    /// The realm whose history it is
+    #[arg(long, value_name = "NAME")]
+    realm: Option<String>,
+    /// What the new store keeps, such as `prefix:com.` [default: everything]
+    #[arg(long, value_name = "POLICY:URI", value_parser = filter, requires = "store")]
+    filter: Vec<Filter>,
+    /// Bytes of the new store, at least 5242880
+    #[arg(long, value_name = "BYTES", default_value_t = MAXSIZE, requires = "store")]
+    maxsize: u64,
+    /// Otherwise by the name's end: `.parquet`, everything else is NDJSON
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    #[command(flatten)]
+    location: Location,
+}
+
+impl Import {
+    pub(super) fn run(&self, console: &mut Console<'_>) -> Outcome {
+        let config = self.config(console)?;
+        let fault =
+            |error: &dyn std::fmt::Display| failed(format!("`{}`: {error}", self.file.display()));
+        let open = || File::open(&self.file).map_err(|error| fault(&error));
+        let mut draft = Draft::begin(config).map_err(failed)?;
+        match self.format.unwrap_or_else(|| Format::of(&self.file)) {
+            Format::Ndjson => {
+                let records = ndjson::Reader::new(BufReader::new(open()?));
+                add(&mut draft, None, records, &fault)?;
+            }
+            Format::Parquet => {
+                let total = parquet::Reader::count(open()?).map_err(|error| fault(&error))?;
+                let records = parquet::Reader::open(open()?).map_err(|error| fault(&error))?;
+                add(&mut draft, Some(total), records, &fault)?;
+            }
+        }
+        let finished = draft.finish().map_err(failed)?;
+        writeln!(console.err, "{finished}")?;
+        Ok(0)
+    }
+
+    /// The store that is to be made.
+    fn config(&self, console: &mut Console<'_>) -> Result<StoreConfig, Failure> {
+        if let (Some(store), Some(realm)) = (&self.store, &self.realm) {
+            let everything = || vec![Filter::new("", MatchPolicy::Prefix)];
+            return Ok(StoreConfig {
+                realm: realm.clone(),
+                engine: sled(store),
+                maxsize: self.maxsize,
+                full: Full::DropOldest,
+                sync: true,
+                limit: None,
+                filters: match self.filter.is_empty() {
+                    true => everything(),
+                    false => self.filter.clone(),
+                },
+                memory_begin: Sequence::ZERO,
+            });
+        }
+        let which = Which::of(&self.location, self.realm.as_ref());
+        let realms = which.realms(console)?;
+        let stores = realms.iter().filter_map(|realm| {
+            let store = realm.store.as_ref()?;
+            let config = store_config(&realm.name, store, Sequence::ZERO);
+            (config.engine != Engine::Memory).then_some(config)
+        });
+        match &*stores.collect::<Vec<_>>() {
+            [config] => Ok(config.clone()),
+            [] => Err(failed("there is no store on disk; name one with --store")),
+            several => Err(failed(format!(
+                "there are {} stores; say which with --realm",
+                several.len()
+            ))),
+        }
+    }
+}
+
+/// A sled store that is written to.
+pub(super) fn sled(folder: &Path) -> Engine {
+    Engine::Sled {
+        path: folder.to_owned(),
+        readonly: false,
+    }
+}
+
+fn add<E: std::fmt::Display>(
+    draft: &mut Draft,
+    total: Option<u64>,
+    records: impl Iterator<Item = Result<Record, E>>,
+    fault: &dyn Fn(&dyn std::fmt::Display) -> Failure,
+) -> Result<(), Failure> {
+    let mut progress = Progress::begin("importing", total);
+    for record in records {
+        let record = record.map_err(|error| fault(&error))?;
+        draft.add(record).map_err(|error| fault(&error))?;
+        progress.event();
+    }
+    Ok(())
+}
+
+fn filter(text: &str) -> Result<Filter, String> {
+    let (name, uri) = text.split_once(':').ok_or_else(|| {
+        "a policy, a colon and a URI are expected, such as prefix:com.".to_owned()
+    })?;
+    Ok(Filter::new(uri, policy(name)?))
+}

@@ -1,0 +1,424 @@
+//! `rewamp history`: what a node has stored, without the node: listed, read, written into files
+//! that others read, and brought back from them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::harness::client::{Client, code};
+use crate::harness::deadline::{SOON, within};
+use crate::harness::foreign;
+use crate::harness::node::{self, Node, Ports};
+
+const GET_EVENTS: &str = "wamp.subscription.get_events";
+const LOOKUP: &str = "wamp.subscription.lookup";
+
+/// Events of each topic.
+const EVENTS: usize = 600;
+
+fn store(path: &str) -> Value {
+    json!({
+        "type": "sled", "path": path, "maxsize": 24 << 20,
+        "event-history": [
+            {"uri": "com.shop.", "match": "prefix"},
+            {"uri": "com..order", "match": "wildcard", "limit": 100}
+        ]
+    })
+}
+
+fn config(path: &str) -> impl Fn(&Ports) -> Value {
+    let path = path.to_owned();
+    move |ports| {
+        node::config(
+            ports,
+            json!([node::open_realm(store(&path))]),
+            &node::anonymous(),
+        )
+    }
+}
+
+fn rewamp(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rewamp"))
+        .args(arguments)
+        .env_remove("CROSSBAR_CONFIG")
+        .env_remove("CROSSBAR_DIR")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs")
+}
+
+/// What the command prints, which it ends well with.
+fn says(arguments: &[&str]) -> String {
+    let output = rewamp(arguments);
+    let said = String::from_utf8(output.stdout).expect("text");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}\n{error}");
+    said
+}
+
+/// How the command fails: its exit code and what it says of it.
+fn fails(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = rewamp(arguments);
+    assert!(!output.status.success(), "{arguments:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("one JSON object a line"))
+        .collect()
+}
+
+/// A node that has stored something and was stopped.
+fn stopped_with_a_history() -> Node {
+    let mut node = Node::start(config("history"));
+    let mut client = Client::join(node.ports.raw).expect("a session");
+    for number in 0..EVENTS {
+        for topic in ["com.shop.order", "com.shop.basket", "com.cafe.order"] {
+            let answer = client.publish(topic, &json!([number, {"of": topic}, null, 0.5]));
+            assert_eq!(answer.expect("an answer")[0], code::PUBLISHED);
+        }
+    }
+    let request = client.request();
+    let options = json!({"acknowledge": true, "eligible_authrole": ["admin"]});
+    let hidden = json!([
+        code::PUBLISH,
+        request,
+        options,
+        "com.shop.order",
+        ["hidden"]
+    ]);
+    client.send(&hidden).expect("a connection");
+    client.flush().expect("a connection");
+    assert_eq!(client.receive().expect("an answer")[0], code::PUBLISHED);
+    assert!(node.stop().success());
+    node
+}
+
+/// What a client sees: the IDs of both histories, and all events.
+fn seen(node: &Node) -> (Vec<Value>, Vec<Value>) {
+    let mut client = Client::join(node.ports.raw).expect("a session");
+    let mut ids = Vec::new();
+    let mut events = Vec::new();
+    for (uri, policy) in [("com.shop.", "prefix"), ("com..order", "wildcard")] {
+        let id = client.call(LOOKUP, json!([uri, {"match": policy}]), json!({}));
+        ids.push(id.expect("an ID"));
+        let page = client.call(GET_EVENTS, json!([ids.last()]), json!({"limit": 10_000}));
+        events.extend(page.expect("a page").as_array().expect("a list").clone());
+    }
+    (ids, events)
+}
+
+/// Without what belongs to the store and not to the event.
+fn without_ids(events: &[Value]) -> Vec<Value> {
+    let stripped = events.iter().cloned().map(|mut event| {
+        event.as_object_mut().expect("a map").remove("subscription");
+        event
+    });
+    stripped.collect()
+}
+
+/// Every file below a folder with its content.
+fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(content(&path));
+        } else {
+            let bytes = fs::read(&path).expect("a file");
+            found.insert(path.display().to_string(), bytes);
+        }
+    }
+    found
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path")
+}
+
+#[test]
+fn a_history_goes_into_files_and_comes_back_from_them() {
+    let mut node = stopped_with_a_history();
+    let folder = node.dir().join("history");
+    let before = content(&folder);
+    let (shop, files) = (text(&folder), tempfile::tempdir().expect("a folder"));
+
+    let [listed] = &lines(&says(&["history", "ls", "--json", "--store", shop]))[..] else {
+        panic!("one store is listed");
+    };
+    // Both filters have `com.shop.order`, of which each event counts once.
+    assert_eq!(listed["realm"], "realm1");
+    assert_eq!(listed["filters"][0]["events"], 2 * EVENTS + 1);
+    assert_eq!(listed["filters"][1]["events"], 100);
+    assert_eq!(listed["lost"], json!([]));
+    let human = says(&["history", "ls", "--store", shop]);
+    assert!(human.contains("prefix `com.shop.`: 1201 events"), "{human}");
+
+    let newest = says(&[
+        "history",
+        "get",
+        "com.shop.order",
+        "--limit",
+        "2",
+        "--reverse",
+        "--store",
+        shop,
+    ]);
+    let newest = lines(&newest);
+    assert_eq!(newest[0]["args"], json!(["hidden"]));
+    assert_eq!(newest[0]["eligible_authrole"], json!(["admin"]));
+    assert_eq!(newest[1]["args"][0], EVENTS - 1);
+    let of_a_user = says(&[
+        "history",
+        "get",
+        "com.shop.order",
+        "--limit",
+        "1",
+        "--reverse",
+        "--authid",
+        "joe",
+        "--authrole",
+        "user",
+        "--store",
+        shop,
+    ]);
+    assert_eq!(lines(&of_a_user)[0]["args"][0], EVENTS - 1);
+
+    // The newest hundred orders are shared among both shops.
+    let all = lines(&says(&["history", "export", "--store", shop]));
+    assert_eq!(all.len(), 2 * EVENTS + 1 + 50);
+    let sequences: Vec<_> = all.iter().map(|line| line["sequence"].as_u64()).collect();
+    assert!(sequences.is_sorted());
+    let later = says(&[
+        "history",
+        "export",
+        "--store",
+        shop,
+        "--from-sequence",
+        &all[700]["sequence"].to_string(),
+    ]);
+    assert_eq!(lines(&later), all[700..]);
+
+    let (ndjson, parquet) = (
+        files.path().join("e.ndjson"),
+        files.path().join("e.parquet"),
+    );
+    for file in [&ndjson, &parquet] {
+        says(&["history", "export", text(file), "--store", shop]);
+        let (code, said) = fails(&["history", "export", text(file), "--store", shop]);
+        assert!(
+            code == Some(3) && said.contains("is there already"),
+            "{said}"
+        );
+    }
+    assert_eq!(content(&folder), before, "reading changes nothing");
+
+    node.restart();
+    let (_, expected) = seen(&node);
+    node.stop();
+    for (file, name) in [(&ndjson, "from_ndjson"), (&parquet, "from_parquet")] {
+        // By the configuration that the node then starts with.
+        node.configure(config(name));
+        let configured = node.dir().join("config.json");
+        assert!(configured.exists(), "the node's configuration");
+        says(&[
+            "history",
+            "import",
+            text(file),
+            "--config",
+            text(&configured),
+        ]);
+        node.restart();
+        assert_eq!(
+            without_ids(&seen(&node).1),
+            without_ids(&expected),
+            "{name}"
+        );
+        node.stop();
+        let (code, said) = fails(&[
+            "history",
+            "import",
+            text(file),
+            "--config",
+            text(&configured),
+        ]);
+        assert!(
+            code == Some(3) && said.contains("is there already"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_converted_store_has_the_same_subscriptions_and_events() {
+    let mut node = stopped_with_a_history();
+    let (old, new) = (node.dir().join("history"), node.dir().join("converted"));
+    let before = content(&old);
+    says(&[
+        "history",
+        "convert",
+        "--store",
+        text(&old),
+        "--to",
+        "sled",
+        text(&new),
+    ]);
+    assert_eq!(content(&old), before);
+    let whole = says(&["history", "verify", "--store", text(&new)]);
+    assert!(
+        whole.contains("1251 events of realm realm1: whole"),
+        "{whole}"
+    );
+    node.restart();
+    let expected = seen(&node);
+    node.stop();
+    node.configure(config("converted"));
+    node.restart();
+    assert_eq!(seen(&node), expected);
+}
+
+#[test]
+fn a_store_that_a_node_has_is_left_to_it() {
+    let mut node = stopped_with_a_history();
+    node.restart();
+    let mut client = Client::join(node.ports.raw).expect("a session");
+    client
+        .publish("com.shop.order", &json!([1]))
+        .expect("an answer");
+    let folder = node.dir().join("history");
+    for command in ["ls", "verify", "repair", "export"] {
+        let (code, said) = fails(&["history", command, "--store", text(&folder)]);
+        assert_eq!(code, Some(3), "{command}: {said}");
+        assert!(said.contains("in use"), "{command}: {said}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_named_and_a_repair_keeps_the_rest() {
+    let mut node = stopped_with_a_history();
+    let folder = node.dir().join("history");
+    // What grew is sealed in the next life.
+    node.restart();
+    let sealed = within(SOON, "a sealed file", || {
+        let mut names = fs::read_dir(&folder).expect("a folder");
+        names.find_map(|entry| {
+            let path = entry.expect("an entry").path();
+            path.extension()
+                .is_some_and(|end| end == "sealed")
+                .then_some(path)
+        })
+    });
+    assert!(node.stop().success());
+    let mut bytes = fs::read(&sealed).expect("a file");
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 0x55;
+    fs::write(&sealed, bytes).expect("a file");
+    let before = content(&folder);
+    let verified = rewamp(&["history", "verify", "--store", text(&folder)]);
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert_eq!(verified.status.code(), Some(4), "{said}");
+    assert!(
+        said.contains("are missing") && said.contains("not whole"),
+        "{said}"
+    );
+    assert_eq!(content(&folder), before, "a look changes nothing");
+
+    let repaired = rewamp(&["history", "repair", "--store", text(&folder)]);
+    assert!(
+        matches!(repaired.status.code(), Some(0 | 4)),
+        "{repaired:?}"
+    );
+    node.restart();
+    let (_, events) = seen(&node);
+    // One block of 8 KiB is what a flipped byte costs.
+    assert!(events.len() > EVENTS, "{} events are left", events.len());
+}
+
+#[test]
+fn an_import_that_is_cut_off_leaves_nothing_and_can_be_done_again() {
+    let files = tempfile::tempdir().expect("a folder");
+    let (file, target) = (files.path().join("e.ndjson"), files.path().join("store"));
+    let line = |number: u64| {
+        json!({
+            "topic": "com.a", "publication": number, "sequence": number,
+            "time_ns": 1_700_000_000_000_000_000_u64 + number, "args": ["x".repeat(200)]
+        })
+        .to_string()
+    };
+    let text_of: Vec<String> = (1..=60_000).map(line).collect();
+    fs::write(&file, text_of.join("\n")).expect("a file");
+    let arguments = [
+        "history",
+        "import",
+        text(&file),
+        "--store",
+        text(&target),
+        "--realm",
+        "realm1",
+    ];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rewamp"))
+        .args(arguments)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    let draft = files.path().join("store.draft");
+    within(SOON, "a store in the making", || {
+        draft.exists().then_some(())
+    });
+    child.kill().expect("it is our child");
+    child.wait().expect("it is our child");
+    assert!(!target.exists());
+    says(&arguments);
+    assert!(!draft.exists());
+    let whole = says(&["history", "verify", "--store", text(&target)]);
+    assert!(
+        whole.contains("60000 events of realm realm1: whole"),
+        "{whole}"
+    );
+    // A file that is no good leaves nothing either.
+    let (broken, other) = (files.path().join("b.ndjson"), files.path().join("other"));
+    fs::write(&broken, format!("{}\n{{\"topic\": 3}}\n", text_of[0])).expect("a file");
+    let (code, said) = fails(&[
+        "history",
+        "import",
+        text(&broken),
+        "--store",
+        text(&other),
+        "--realm",
+        "realm1",
+    ]);
+    assert!(code == Some(3) && said.contains("line 2"), "{said}");
+    assert!(!other.exists() && !files.path().join("other.draft").exists());
+}
+
+#[test]
+fn pandas_and_duckdb_read_the_parquet() {
+    let node = stopped_with_a_history();
+    let folder = node.dir().join("history");
+    let file = node.dir().join("events.parquet");
+    says(&["history", "export", text(&file), "--store", text(&folder)]);
+    let expected = json!({
+        "com.cafe.order": 50, "com.shop.basket": EVENTS, "com.shop.order": EVENTS + 1
+    });
+    for program in [
+        "examples/history_in_pandas.py",
+        "examples/history_in_duckdb.py",
+    ] {
+        let told = foreign::tables(program, &[text(&file)]).succeeds();
+        let counts = told.last().expect("a line of counts");
+        assert_eq!(counts["events"], expected, "{program}");
+        assert_eq!(
+            counts["first_args"],
+            json!([0, {"of": "com.shop.order"}, null, 0.5])
+        );
+        assert!(
+            counts["seconds"].as_f64() > Some(0.0),
+            "{program}: {counts}"
+        );
+    }
+}
