@@ -239,6 +239,7 @@ impl Broker {
     }
 
     /// The end of a batch: sends what [`Broker::publish`] has collected.
+    #[inline]
     pub fn flush(&mut self, delivery: &mut Delivery) {
         self.run.flush(delivery);
     }

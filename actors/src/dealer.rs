@@ -11,7 +11,7 @@ use std::rc::Rc;
 use bytes::BytesMut;
 use bytestring::ByteString;
 use foldhash::HashMap;
-use rewamp_wamp::codec;
+use rewamp_wamp::codec::{self, InvocationHead};
 use rewamp_wamp::error_uri;
 use rewamp_wamp::id::{RegistrationId, RequestId};
 use rewamp_wamp::message::{
@@ -42,12 +42,24 @@ pub struct Registration {
     pub created: u64,
     /// Who answers.
     pub callee: Rc<Member>,
+    /// What INVOCATIONs of it begin with that say nothing of the caller.
+    head: InvocationHead,
 }
 
 /// A call that its callee has not answered; kept with the callee, by the number of the INVOCATION.
 pub(crate) struct Pending {
     caller: Rc<Member>,
     request: RequestId,
+}
+
+impl Pending {
+    /// A call of `caller` from now on.
+    #[inline]
+    fn of(caller: &Rc<Member>, request: RequestId) -> Self {
+        caller.calls.set(caller.calls.get() + 1);
+        let caller = Rc::clone(caller);
+        Self { caller, request }
+    }
 }
 
 /// A refusal that becomes an ERROR: the URI and a sentence for people.
@@ -107,6 +119,7 @@ impl Dealer {
             procedure: procedure.clone(),
             created,
             callee: Rc::clone(callee),
+            head: InvocationHead::new(callee.wire, id),
         });
         self.by_id.insert(id, Rc::clone(&registration));
         self.by_procedure
@@ -210,13 +223,9 @@ impl Dealer {
         let plain = !disclose && call.options.extra.is_empty();
         send(callee, delivery, |out| {
             if plain
-                && let Some(length) = codec::append_invocation(
-                    callee.wire,
-                    invocation,
-                    registration.id,
-                    payload.as_slice(),
-                    out,
-                )
+                && let Some(length) = registration
+                    .head
+                    .append(invocation, payload.as_slice(), out)
             {
                 return Ok(length);
             }
@@ -235,7 +244,8 @@ impl Dealer {
             });
             encode(callee, &message, out)
         })?;
-        await_answer(caller, call.request, callee);
+        let pending = Pending::of(caller, call.request);
+        callee.invocations.borrow_mut().push(pending);
         self.pending += 1;
         Ok(())
     }
@@ -254,16 +264,16 @@ impl Dealer {
         if caller.calls.get() >= PENDING_CALLS || !takes(callee, payload) {
             return false;
         }
-        let invocation = callee.invocations.borrow().next();
+        let mut invocations = callee.invocations.borrow_mut();
         let out = delivery.messages_for(callee);
-        let id = registration.id;
-        let sent = codec::append_invocation(callee.wire, invocation, id, payload, out).is_some();
-        if sent {
-            delivery.message_added();
-            await_answer(caller, request, callee);
-            self.pending += 1;
+        let head = &registration.head;
+        if head.append(invocations.next(), payload, out).is_none() {
+            return false;
         }
-        sent
+        delivery.message_added();
+        invocations.push(Pending::of(caller, request));
+        self.pending += 1;
+        true
     }
 
     /// Passes on a YIELD without options. False if it has to go the long way.
@@ -274,15 +284,18 @@ impl Dealer {
         payload: PayloadSlice<'_>,
         delivery: &mut Delivery,
     ) -> bool {
-        match callee.invocations.borrow().get(invocation) {
-            Some(pending) if takes(&pending.caller, payload) => {}
-            _ => return false,
-        }
-        let Some(pending) = self.take(callee, invocation) else {
+        let is_taken = |pending: &Pending| takes(&pending.caller, payload);
+        let pending = callee
+            .invocations
+            .borrow_mut()
+            .take_if(invocation, is_taken);
+        let Some(pending) = pending else {
+            return false;
+        };
+        let Some(Pending { caller, request }) = self.taken(pending) else {
             return true;
         };
-        let (caller, request) = (&pending.caller, pending.request);
-        let out = delivery.messages_for(caller);
+        let out = delivery.messages_for(&caller);
         if codec::append_result(caller.wire, request, payload, out).is_some() {
             delivery.message_added();
         }
@@ -343,6 +356,12 @@ impl Dealer {
 
     fn take(&mut self, callee: &Member, request: RequestId) -> Option<Pending> {
         let pending = callee.invocations.borrow_mut().take(request)?;
+        self.taken(pending)
+    }
+
+    /// A call that waits no longer; `None` if its caller does not either.
+    #[inline]
+    fn taken(&mut self, pending: Pending) -> Option<Pending> {
         let caller = &pending.caller;
         caller.calls.set(caller.calls.get().saturating_sub(1));
         self.pending -= 1;
@@ -400,14 +419,6 @@ impl Refusal {
             payload: encoding::arguments(member.wire.serializer, &[text], None),
         })
     }
-}
-
-/// Remembers a call with its callee, where its INVOCATION has just been sent.
-fn await_answer(caller: &Rc<Member>, request: RequestId, callee: &Member) {
-    let caller = Rc::clone(caller);
-    caller.calls.set(caller.calls.get() + 1);
-    let pending = Pending { caller, request };
-    callee.invocations.borrow_mut().push(pending);
 }
 
 /// Whether `payload` can be passed on to `member` as it is, in a frame that it takes.

@@ -12,6 +12,7 @@ mod decoding; // what becomes of a message that cannot be read
 pub use details::{Peer, SessionDetails};
 pub use frames::Frames;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use rewamp_wamp::framing::Wire;
 use rewamp_wamp::id::SessionId;
 use rewamp_wamp::message::{Abort, Message as WampMessage};
 use rewamp_wamp::payload::Payload;
-use rewamp_wamp::serializer::Limits;
+use rewamp_wamp::serializer::{Limits, Serializer};
 use rewamp_wamp::value::Dict;
 
 use crate::auth::Authenticators;
@@ -141,9 +142,7 @@ impl Session {
             if batch.is_empty() {
                 batch.reserve((places.len() - number).min(BATCH));
             }
-            if joined && let Some(plain) = Plain::read(serializer, block, place.clone(), &limits) {
-                batch.push(Sent::Plain(plain));
-            } else {
+            if !joined || !push_plain(batch, serializer, block, place, &limits) {
                 match codec::decode(serializer, &frames.message(place), &limits) {
                     Ok(message) if self.is_for_realm(&message) => {
                         batch.push(Sent::Message(Box::new(message)));
@@ -310,6 +309,26 @@ impl Session {
         self.state = State::Over;
         self.connection.outbox.finish();
     }
+}
+
+/// Adds the message at `place` as it lies there, if it can be; it is read to where it stays.
+#[inline(always)]
+fn push_plain(
+    batch: &mut Vec<Sent>,
+    serializer: Serializer,
+    block: &Bytes,
+    place: &Range<u32>,
+    limits: &Limits,
+) -> bool {
+    batch.push(Sent::Plain(Plain::EMPTY));
+    let read = match batch.last_mut() {
+        Some(Sent::Plain(plain)) => plain.read_into(serializer, block, place.clone(), limits),
+        _ => false,
+    };
+    if !read {
+        batch.pop();
+    }
+    read
 }
 
 impl Actor for Session {

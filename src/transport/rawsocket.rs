@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::listen::Service;
-use super::reader::{Batch, Decode, Fault};
+use super::reader::{Batch, Decode, Fault, likely_frames};
 use super::socket::{Client, Socket, linger};
 use super::writer::Farewell;
 use super::{Door, Established};
@@ -137,6 +137,9 @@ impl Decode for Decoder {
         let mut places = Vec::new();
         let mut taken = 0;
         let rest = split(read, self.limit, |kind, content| {
+            if places.is_empty() {
+                places.reserve(likely_frames(read.len(), content.len()));
+            }
             taken = content.end;
             match kind {
                 FrameKind::Message => places.push(content.start as u32..content.end as u32),

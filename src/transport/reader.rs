@@ -50,6 +50,15 @@ impl Batch {
     }
 }
 
+/// For how many frames there should be room, the first of `bytes` being so long: most that come
+/// together are alike.
+pub(super) const fn likely_frames(bytes: usize, first: usize) -> usize {
+    /// Small ones may be followed by large ones: 4 KiB of places.
+    const MOST: usize = 512;
+    let frames = 1 + bytes / (first + 1);
+    if frames < MOST { frames } else { MOST }
+}
+
 /// A client breaks the rules of its transport.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {

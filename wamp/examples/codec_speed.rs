@@ -5,9 +5,12 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use rewamp_wamp::codec::{EventHead, Plain, append_published, decode, encode, encode_framed};
+use rewamp_wamp::codec::{
+    EventHead, InvocationHead, Plain, append_published, append_result, decode, encode,
+    encode_framed,
+};
 use rewamp_wamp::framing::{Framing, Wire};
-use rewamp_wamp::id::{PublicationId, RequestId, SubscriptionId};
+use rewamp_wamp::id::{PublicationId, RegistrationId, RequestId, SubscriptionId};
 use rewamp_wamp::message::{EventDetails, Message};
 use rewamp_wamp::payload::Payload;
 use rewamp_wamp::serializer::{Limits, Serializer};
@@ -54,8 +57,9 @@ fn serializers(name: &str, text: &str) -> Result<(), Failure> {
             decode(serializer, &frame, &limits).is_ok()
         });
         let place = 0..frame.len() as u32;
+        let mut found = Plain::EMPTY;
         report(&format!("find {row}"), || {
-            Plain::read(serializer, &frame, place.clone(), &limits).is_some()
+            black_box(&mut found).read_into(serializer, &frame, place.clone(), &limits)
         });
         let own = decode(serializer, &frame, &limits)?;
         let wire = Wire {
@@ -66,8 +70,10 @@ fn serializers(name: &str, text: &str) -> Result<(), Failure> {
             out.clear();
             encode_framed(wire, &own, &mut out).is_ok()
         });
-        if let (Message::Publish(publish), "PUBLISH") = (own, name) {
-            events(wire, &publish.payload, &mut out)?;
+        match (own, name) {
+            (Message::Publish(publish), "PUBLISH") => events(wire, &publish.payload, &mut out)?,
+            (Message::Call(call), "CALL with one text") => calls(wire, &call.payload, &mut out)?,
+            _ => {}
         }
     }
     Ok(())
@@ -93,6 +99,22 @@ fn events(wire: Wire, payload: &Payload, out: &mut BytesMut) -> Result<(), Failu
         );
         report(&row, || payload.transcode(to).is_ok());
     }
+    Ok(())
+}
+
+fn calls(wire: Wire, payload: &Payload, out: &mut BytesMut) -> Result<(), Failure> {
+    let registration = RegistrationId::new(5_512_315_355_123_456).ok_or("no ID")?;
+    let request = RequestId::new(1_234_567).ok_or("no ID")?;
+    let (serializer, payload) = (wire.serializer, payload.as_slice());
+    let head = InvocationHead::new(wire, registration);
+    report(&format!("encode INVOCATION {serializer}"), || {
+        out.clear();
+        head.append(request, payload, out).is_some()
+    });
+    report(&format!("encode RESULT {serializer}"), || {
+        out.clear();
+        append_result(wire, request, payload, out).is_some()
+    });
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod read_options;
 mod write;
 mod write_options;
 mod framed;
+mod number;
 mod hot;
 mod plain;
 
@@ -15,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 
 pub use self::fault::{DecodeError, DecodeErrorKind};
 pub use self::framed::{EncodeError, EventHead, encode_framed};
-pub use self::hot::{append_invocation, append_published, append_result, frame_result};
+pub use self::hot::{InvocationHead, append_published, append_result, frame_result};
 pub use self::plain::{Plain, PlainKind};
 use crate::message::Message;
 use crate::serializer::{

@@ -16,8 +16,8 @@ pub(crate) use self::cbor::CborReader;
 pub use self::cbor::CborWriter;
 #[cfg(test)]
 pub(crate) use self::json::BASE64;
-pub(crate) use self::json::JsonReader;
 pub use self::json::JsonWriter;
+pub(crate) use self::json::{JsonReader, flat_list_end, plain_name};
 pub(crate) use self::msgpack::MsgPackReader;
 pub use self::msgpack::MsgPackWriter;
 pub(crate) use self::token::{End, Fault, Malformed, Next, Open, Reader, Text, Token};

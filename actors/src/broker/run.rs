@@ -375,8 +375,15 @@ impl Run {
         }
     }
 
-    /// Hands the run over.
+    /// Hands the run over, if there is one: this is asked before every call.
+    #[inline]
     pub(super) fn flush(&mut self, delivery: &mut Delivery) {
+        if self.open.is_some() {
+            self.hand_over(delivery);
+        }
+    }
+
+    fn hand_over(&mut self, delivery: &mut Delivery) {
         let Some(open) = self.open.take() else { return };
         let receivers = open.subscription.receivers.borrow();
         for (form, frames) in Form::all().zip(&mut self.forms) {

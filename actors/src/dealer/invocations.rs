@@ -42,18 +42,25 @@ impl<P> Invocations<P> {
     }
 
     /// Remembers the INVOCATION with the number [`Self::next`].
+    #[inline]
     pub(crate) fn push(&mut self, pending: P) {
         if self.row.len() >= IN_A_ROW {
             self.leave_behind();
         }
         if self.first + self.row.len() as u64 > MAX_ID {
-            while !self.row.is_empty() {
-                self.leave_behind();
-            }
-            self.first = RequestId::FIRST.get();
+            self.begin_anew();
         }
         self.row.push_back(Some(pending));
         self.waiting += 1;
+    }
+
+    /// Lets the next number be the first one again.
+    #[cold]
+    fn begin_anew(&mut self) {
+        while !self.row.is_empty() {
+            self.leave_behind();
+        }
+        self.first = RequestId::FIRST.get();
     }
 
     /// Moves the oldest of the row to those that are looked up.
@@ -66,6 +73,7 @@ impl<P> Invocations<P> {
         self.drop_holes();
     }
 
+    #[inline]
     fn drop_holes(&mut self) {
         while matches!(self.row.front(), Some(None)) {
             self.row.pop_front();
@@ -74,13 +82,15 @@ impl<P> Invocations<P> {
     }
 
     /// Where in the row it would be.
+    #[inline]
     fn place(&self, number: RequestId) -> Option<usize> {
         let place = usize::try_from(number.get().checked_sub(self.first)?).ok()?;
         (place < self.row.len()).then_some(place)
     }
 
     /// What is remembered of an INVOCATION that has not been answered.
-    pub(crate) fn get(&self, number: RequestId) -> Option<&P> {
+    #[cfg(test)]
+    fn get(&self, number: RequestId) -> Option<&P> {
         match self.place(number) {
             Some(place) => self.row.get(place)?.as_ref(),
             None => self.behind.get(&number),
@@ -89,10 +99,21 @@ impl<P> Invocations<P> {
 
     /// Forgets an INVOCATION.
     pub(crate) fn take(&mut self, number: RequestId) -> Option<P> {
+        self.take_if(number, |_| true)
+    }
+
+    /// Forgets an INVOCATION if it is one that is `wanted`.
+    #[inline]
+    pub(crate) fn take_if(
+        &mut self,
+        number: RequestId,
+        wanted: impl FnOnce(&P) -> bool,
+    ) -> Option<P> {
         let taken = match self.place(number) {
-            Some(place) => self.row.get_mut(place)?.take(),
-            None => self.behind.remove(&number),
-        }?;
+            Some(place) => self.row.get_mut(place)?.take_if(|it| wanted(it))?,
+            None if self.behind.get(&number).is_some_and(wanted) => self.behind.remove(&number)?,
+            None => return None,
+        };
         self.waiting -= 1;
         self.drop_holes();
         Some(taken)

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use rewamp_wamp::serializer::Serializer;
 
 use super::frame::{FrameFault, Head, head, unmask};
-use crate::transport::reader::{Batch, Decode, Fault};
+use crate::transport::reader::{Batch, Decode, Fault, likely_frames};
 
 /// What one connection takes.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +122,10 @@ impl Decoder {
                 }
             }
             OpCode::Text | OpCode::Binary if head.last => {
+                if whole.places.is_empty() {
+                    let likely = likely_frames(read.len(), head.length + length);
+                    whole.places.reserve(likely);
+                }
                 whole.places.push(start as u32..whole.end as u32);
             }
             OpCode::Text | OpCode::Binary => self.begun = Some(BytesMut::from(&*payload)),

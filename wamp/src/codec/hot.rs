@@ -6,7 +6,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 use smallvec::SmallVec;
 
-use crate::framing::rawsocket::{FrameKind, frame_header};
+use super::number::Number;
+use crate::framing::rawsocket::{FrameKind, MAX_PAYLOAD, frame_header};
 use crate::framing::{FrameTooLong, Framing, Wire};
 use crate::id::{PublicationId, RegistrationId, RequestId};
 use crate::message::MessageType;
@@ -23,6 +24,172 @@ const fn list_head(serializer: Serializer, elements: u8) -> u8 {
     }
 }
 
+/// Room for what stands before a payload: a header of ten bytes, the head of the list, a type, a
+/// request and what is [`Behind`] it, with a comma each in JSON.
+const ROOM: usize = 64;
+
+/// What stands between the request of a message and its payload, the same for many messages.
+#[derive(Debug, Clone, Copy)]
+struct Behind {
+    bytes: [u8; 24],
+    length: usize,
+}
+
+impl Behind {
+    /// Of an empty map alone.
+    const fn nothing(serializer: Serializer) -> Self {
+        let mut bytes = [0; 24];
+        let (map, _) = bytes.split_at_mut(3);
+        let length = match serializer {
+            Serializer::Json => {
+                map.copy_from_slice(b",{}");
+                3
+            }
+            Serializer::MsgPack => {
+                map.copy_from_slice(&[0x80, 0, 0]);
+                1
+            }
+            Serializer::Cbor => {
+                map.copy_from_slice(&[0xa0, 0, 0]);
+                1
+            }
+        };
+        Self { bytes, length }
+    }
+
+    /// Of an ID and an empty map.
+    fn id(serializer: Serializer, id: u64) -> Self {
+        let json = serializer == Serializer::Json;
+        let mut written = BytesMut::new();
+        written.extend_from_slice(if json { b"," } else { b"" });
+        Number::new(serializer, id).append(&mut written);
+        let map = Self::nothing(serializer);
+        written.extend_from_slice(map.bytes.get(..map.length).unwrap_or_default());
+        let length = written.len();
+        written.resize(24, 0);
+        let bytes = written.first_chunk().copied().unwrap_or_default();
+        Self { bytes, length }
+    }
+}
+
+/// The beginning of a message, put together where it stays.
+struct Beginning<'o> {
+    bytes: &'o mut [u8; ROOM],
+    at: usize,
+}
+
+impl<'o> Beginning<'o> {
+    /// At the end of `out`, which has room for `payload` bytes behind it.
+    #[inline(always)]
+    fn new(out: &'o mut BytesMut, payload: usize) -> Option<Self> {
+        let begins = out.len();
+        out.reserve(ROOM + payload + 1);
+        out.extend_from_slice(&[0; ROOM]);
+        let bytes = out.get_mut(begins..)?.first_chunk_mut()?;
+        Some(Self { bytes, at: 0 })
+    }
+
+    /// Puts all of `piece` down and counts `length` bytes of it.
+    #[inline(always)]
+    fn put<const N: usize>(&mut self, piece: &[u8; N], length: usize) {
+        let place = self.bytes.get_mut(self.at..);
+        if let Some(place) = place.and_then(<[u8]>::first_chunk_mut) {
+            *place = *piece;
+        }
+        self.at += length;
+    }
+
+    #[inline(always)]
+    fn header(&mut self, wire: Wire, length: usize) -> Option<()> {
+        let [.., a, b, c, d] = length.to_be_bytes();
+        let opcode = match (wire.framing, wire.serializer) {
+            (Framing::RawSocket, _) => {
+                self.put(&frame_header(FrameKind::Message, length)?, 4);
+                return Some(());
+            }
+            (Framing::WebSocket, Serializer::Json) => 0x81,
+            (Framing::WebSocket, _) => 0x82,
+        };
+        match length {
+            0..126 => self.put(&[opcode, d], 2),
+            126..0x1_0000 => self.put(&[opcode, 126, c, d], 4),
+            _ => self.put(&[opcode, 127, 0, 0, 0, 0, a, b, c, d], 10),
+        }
+        Some(())
+    }
+
+    /// The head of the list, and the type.
+    #[inline(always)]
+    fn open(&mut self, serializer: Serializer, code: u8, elements: u8) {
+        let list = list_head(serializer, elements);
+        match serializer {
+            Serializer::Json => {
+                let (tens, ones) = (b'0' + code / 10, b'0' + code % 10);
+                self.put(&[list, tens, ones, b','], 4);
+            }
+            Serializer::Cbor if code > 0x17 => self.put(&[list, 0x18, code], 3),
+            _ => self.put(&[list, code], 2),
+        }
+    }
+
+    #[inline(always)]
+    fn number(&mut self, number: &Number) {
+        self.put(&number.first, number.first_length);
+        self.put(&number.second, number.second_length);
+    }
+}
+
+/// Bytes of the head of the list and the type.
+const fn opening_length(serializer: Serializer, code: u8) -> usize {
+    match serializer {
+        Serializer::Json => 4,
+        Serializer::Cbor if code > 0x17 => 3,
+        _ => 2,
+    }
+}
+
+/// A framed `[code, request, …behind, …payload]`; `elements` are those before the payload.
+#[inline(always)]
+fn append(
+    wire: Wire,
+    (code, elements): (u8, u8),
+    request: RequestId,
+    behind: &Behind,
+    payload: PayloadSlice<'_>,
+    out: &mut BytesMut,
+) -> Option<usize> {
+    let serializer = wire.serializer;
+    if payload.serializer != serializer {
+        return None;
+    }
+    let json = serializer == Serializer::Json;
+    let comma = json && payload.elements > 0;
+    let request = Number::new(serializer, request.get());
+    let length = opening_length(serializer, code)
+        + request.length()
+        + behind.length
+        + usize::from(comma)
+        + payload.tail.len()
+        + usize::from(json);
+    if wire.framing == Framing::RawSocket && length > MAX_PAYLOAD {
+        return None;
+    }
+    let begins = out.len();
+    let mut beginning = Beginning::new(out, payload.tail.len())?;
+    beginning.header(wire, length)?;
+    beginning.open(serializer, code, elements + payload.elements);
+    beginning.number(&request);
+    beginning.put(&behind.bytes, behind.length);
+    beginning.put(b",", usize::from(comma));
+    let at = beginning.at;
+    out.truncate(begins + at);
+    out.extend_from_slice(payload.tail);
+    if json {
+        out.extend_from_slice(b"]");
+    }
+    Some(length)
+}
+
 /// A framed `[50, request, {}, …payload]`; `None` if `payload` is of another serializer or does
 /// not fit a frame.
 #[inline]
@@ -32,22 +199,43 @@ pub fn append_result(
     payload: PayloadSlice<'_>,
     out: &mut BytesMut,
 ) -> Option<usize> {
-    let ids = [MessageType::Result.code(), request.get()];
-    append(wire, ids, empty_map(wire.serializer), payload, out)
+    const CODE: u8 = MessageType::Result as u8;
+    let behind = match wire.serializer {
+        Serializer::Json => const { &Behind::nothing(Serializer::Json) },
+        Serializer::MsgPack => const { &Behind::nothing(Serializer::MsgPack) },
+        Serializer::Cbor => const { &Behind::nothing(Serializer::Cbor) },
+    };
+    append(wire, (CODE, 3), request, behind, payload, out)
 }
 
-/// A framed `[68, request, registration, {}, …payload]`; `None` as for [`append_result`].
-#[inline]
-pub fn append_invocation(
+/// What all INVOCATIONs of one registration on one wire have in common, encoded once: everything
+/// but the request and the payload.
+#[derive(Debug, Clone)]
+pub struct InvocationHead {
     wire: Wire,
-    request: RequestId,
-    registration: RegistrationId,
-    payload: PayloadSlice<'_>,
-    out: &mut BytesMut,
-) -> Option<usize> {
-    let code = MessageType::Invocation.code();
-    let ids = [code, request.get(), registration.get()];
-    append(wire, ids, empty_map(wire.serializer), payload, out)
+    behind: Behind,
+}
+
+impl InvocationHead {
+    /// For calls of `registration` that show the callee nothing but their arguments.
+    #[must_use]
+    pub fn new(wire: Wire, registration: RegistrationId) -> Self {
+        let behind = Behind::id(wire.serializer, registration.get());
+        Self { wire, behind }
+    }
+
+    /// Appends a framed `[68, request, registration, {}, …payload]`; `None` as for
+    /// [`append_result`].
+    #[inline]
+    pub fn append(
+        &self,
+        request: RequestId,
+        payload: PayloadSlice<'_>,
+        out: &mut BytesMut,
+    ) -> Option<usize> {
+        const CODE: u8 = MessageType::Invocation as u8;
+        append(self.wire, (CODE, 4), request, &self.behind, payload, out)
+    }
 }
 
 /// A framed PUBLISHED; returns the length of the message in it.
@@ -58,14 +246,29 @@ pub fn append_published(
     publication: PublicationId,
     out: &mut BytesMut,
 ) -> usize {
-    let code = MessageType::Published.code();
-    let ids = [code, request.get(), publication.get()];
-    let nothing = PayloadSlice {
-        serializer: wire.serializer,
-        elements: 0,
-        tail: &[],
+    const CODE: u8 = MessageType::Published as u8;
+    let serializer = wire.serializer;
+    let punctuation = usize::from(serializer == Serializer::Json);
+    let request = Number::new(serializer, request.get());
+    let publication = Number::new(serializer, publication.get());
+    let length = opening_length(serializer, CODE)
+        + request.length()
+        + publication.length()
+        + 2 * punctuation;
+    let begins = out.len();
+    let Some(mut beginning) = Beginning::new(out, 0) else {
+        return 0;
     };
-    append(wire, ids, &[], nothing, out).unwrap_or_default()
+    // So short a frame always is one.
+    let _ = beginning.header(wire, length);
+    beginning.open(serializer, CODE, 3);
+    beginning.number(&request);
+    beginning.put(b",", punctuation);
+    beginning.number(&publication);
+    beginning.put(b"]", punctuation);
+    let at = beginning.at;
+    out.truncate(begins + at);
+    length
 }
 
 /// What all EVENTs of one subscription on one wire begin with. Most have the same form, but for
@@ -120,18 +323,18 @@ impl EventForm {
         }
         let serializer = self.wire.serializer;
         let json = serializer == Serializer::Json;
-        let publication = publication.get();
+        let publication = Number::new(serializer, publication.get());
         let comma = json && payload.elements > 0;
         let length = 1
             + self.subscription.len()
-            + number_length(serializer, publication)
+            + publication.length()
             + self.details.len()
             + usize::from(comma)
             + payload.tail.len()
             + usize::from(json);
         begin(self.wire, length, 4 + payload.elements, out)?;
         out.extend_from_slice(&self.subscription);
-        put_number(serializer, publication, out);
+        publication.append(out);
         out.extend_from_slice(&self.details);
         end(json, comma, payload.tail, out);
         Ok(length)
@@ -184,23 +387,22 @@ impl Usual {
         out.reserve(USUAL + payload.tail.len() + 1);
         out.extend_from_slice(&self.bytes);
         let form = out.get_mut(begins..)?.first_chunk_mut::<USUAL>()?;
-        let number = publication.get();
+        let number = Number::new(wire.serializer, publication.get());
         let [a, b, c, d, list, ..] = form;
         [*a, *b, *c, *d] = header;
         *list = list_head(wire.serializer, 4 + payload.elements);
-        let fits = match wire.serializer {
+        // Sixteen digits, or a byte that stands there already and eight more.
+        let (fits, place) = match wire.serializer {
             Serializer::Json => {
-                let mut digits = itoa::Buffer::new();
-                let digits = <[u8; 16]>::try_from(digits.format(number).as_bytes());
                 let place = form.get_mut(self.publication..)?.first_chunk_mut()?;
-                digits.map(|digits| *place = digits).is_ok()
+                *place = number.first;
+                (number.first_length == 8, self.publication + 8)
             }
-            Serializer::MsgPack | Serializer::Cbor => {
-                let place = form.get_mut(self.publication + 1..)?.first_chunk_mut()?;
-                *place = number.to_be_bytes();
-                number > u64::from(u32::MAX)
-            }
+            Serializer::MsgPack | Serializer::Cbor => (true, self.publication + 1),
         };
+        let place = form.get_mut(place..)?.first_chunk_mut()?;
+        *place = number.second;
+        let fits = fits && number.second_length == 8;
         if !fits {
             out.truncate(begins);
             return None;
@@ -211,52 +413,6 @@ impl Usual {
             out.extend_from_slice(b"]");
         }
         Some(length)
-    }
-}
-
-const fn empty_map(serializer: Serializer) -> &'static [u8] {
-    match serializer {
-        Serializer::Json => b",{}",
-        Serializer::MsgPack => &[0x80],
-        Serializer::Cbor => &[0xa0],
-    }
-}
-
-/// Bytes of a number.
-#[inline]
-fn number_length(serializer: Serializer, number: u64) -> usize {
-    if serializer == Serializer::Json {
-        return 1 + number.checked_ilog10().unwrap_or_default() as usize;
-    }
-    let in_one = match serializer {
-        Serializer::MsgPack => 0x7f,
-        _ => 0x17,
-    };
-    match number {
-        0x1_0000_0000.. => 9,
-        number if number <= in_one => 1,
-        0..=0xff => 2,
-        0x100..=0xffff => 3,
-        _ => 5,
-    }
-}
-
-#[inline]
-fn put_number(serializer: Serializer, number: u64, out: &mut BytesMut) {
-    let [of_8, of_16, of_32, of_64] = match serializer {
-        Serializer::Json => {
-            return out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-        }
-        Serializer::MsgPack => [0xcc, 0xcd, 0xce, 0xcf],
-        Serializer::Cbor => [0x18, 0x19, 0x1a, 0x1b],
-    };
-    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
-    match number_length(serializer, number) {
-        9 => out.extend_from_slice(&[of_64, a, b, c, d, e, f, g, h]),
-        5 => out.extend_from_slice(&[of_32, e, f, g, h]),
-        3 => out.extend_from_slice(&[of_16, g, h]),
-        2 => out.extend_from_slice(&[of_8, h]),
-        _ => out.extend_from_slice(&[h]),
     }
 }
 
@@ -292,42 +448,6 @@ fn end(json: bool, comma: bool, tail: &[u8], out: &mut BytesMut) {
     }
 }
 
-#[inline]
-fn append<const N: usize>(
-    wire: Wire,
-    numbers: [u64; N],
-    details: &[u8],
-    payload: PayloadSlice<'_>,
-    out: &mut BytesMut,
-) -> Option<usize> {
-    let serializer = wire.serializer;
-    if payload.serializer != serializer {
-        return None;
-    }
-    let json = serializer == Serializer::Json;
-    let comma = json && payload.elements > 0;
-    let lengths = numbers.map(|number| number_length(serializer, number));
-    let commas = if json { N - 1 } else { 0 };
-    let length = 1
-        + lengths.iter().sum::<usize>()
-        + commas
-        + details.len()
-        + usize::from(comma)
-        + payload.tail.len()
-        + usize::from(json);
-    let elements = N as u8 + u8::from(!details.is_empty()) + payload.elements;
-    begin(wire, length, elements, out).ok()?;
-    for (place, number) in numbers.into_iter().enumerate() {
-        if json && place > 0 {
-            out.extend_from_slice(b",");
-        }
-        put_number(serializer, number, out);
-    }
-    out.extend_from_slice(details);
-    end(json, comma, payload.tail, out);
-    Some(length)
-}
-
 /// Puts a frame and a RESULT around its one element, the list of arguments, which stands in
 /// `bytes` from `begin` on: what is before it there is overwritten, so that nothing long is moved.
 /// Returns the frame; `None` if there is no room before the list, if no frame is so long, or if the
@@ -347,9 +467,9 @@ pub fn frame_result(
     };
     let mut head = BytesMut::new();
     head.extend_from_slice(&[list_head(serializer, 4)]);
-    put_number(serializer, MessageType::Result.code(), &mut head);
+    Number::new(serializer, MessageType::Result.code()).append(&mut head);
     head.extend_from_slice(separator);
-    put_number(serializer, request.get(), &mut head);
+    Number::new(serializer, request.get()).append(&mut head);
     head.extend_from_slice(separator);
     append_value(serializer, &Value::Map(details.clone()), &mut head).ok()?;
     head.extend_from_slice(separator);
@@ -431,8 +551,8 @@ mod tests {
                         payload: payload.clone(),
                     });
                     check(wire, invocation, |out| {
-                        append_invocation(wire, request, registration, payload.as_slice(), out)
-                            .unwrap()
+                        let head = InvocationHead::new(wire, registration);
+                        head.append(request, payload.as_slice(), out).unwrap()
                     });
                 }
                 let publication = Id::new(*second).unwrap();

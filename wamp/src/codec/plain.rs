@@ -13,9 +13,10 @@ use crate::message::{
 };
 use crate::payload::{Layout, Payload, PayloadSlice};
 use crate::serializer::{
-    CborReader, End, JsonReader, Limits, MsgPackReader, Next, Reader, Serializer, Token, is_ascii,
-    utf8,
+    CborReader, End, Limits, MsgPackReader, Next, Open, Reader, Serializer, Token, is_ascii,
 };
+
+mod json; // the form that programs write JSON in
 
 /// A PUBLISH, CALL or YIELD without options, or with none but these two, and with a name of ASCII:
 /// where it stands in the block of bytes that it came in. Small, and holds nothing alive.
@@ -59,9 +60,66 @@ impl Place {
         let Self { begin, end } = self;
         block.get(begin as usize..end as usize).unwrap_or_default()
     }
+
+    /// Where `text` stands that ends at `end`.
+    #[inline(always)]
+    const fn behind(text: &[u8], end: usize) -> Self {
+        Self {
+            begin: (end - text.len()) as u32,
+            end: end as u32,
+        }
+    }
 }
 
+/// What a message without options begins with.
+pub(super) struct Head {
+    kind: PlainKind,
+    request: RequestId,
+    /// Whether it is acknowledged, and not sent to the publisher itself.
+    options: (bool, bool),
+    name: Place,
+}
+
+/// Where its arguments stand.
+#[derive(Default)]
+pub(super) struct Arguments {
+    elements: u8,
+    payload: Place,
+    args_end: u32,
+    kwargs_begin: u32,
+}
+
+impl Arguments {
+    /// A list and no map.
+    #[inline(always)]
+    const fn of_list(args: Place) -> Self {
+        let length = args.end - args.begin;
+        Self {
+            elements: 1,
+            payload: args,
+            args_end: length,
+            kwargs_begin: length,
+        }
+    }
+}
+
+/// What holds without any options: no acknowledgement, and the publisher gets no EVENT.
+const USUAL_OPTIONS: (bool, bool) = (false, true);
+
 impl Plain {
+    /// A place for [`Self::read_into`]: a YIELD without anything.
+    pub const EMPTY: Self = Self {
+        kind: PlainKind::Yield,
+        acknowledge: false,
+        exclude_me: true,
+        elements: 0,
+        request: RequestId::FIRST,
+        name: Place { begin: 0, end: 0 },
+        payload: Place { begin: 0, end: 0 },
+        args_end: 0,
+        kwargs_begin: 0,
+    };
+
     /// Reads the message at `place` of `block`. `None` means no more than that it has to go the
     /// general way: where this succeeds, [`decode`](super::decode) does too, and gives the same as
     /// [`Self::message`].
@@ -72,22 +130,62 @@ impl Plain {
         place: Range<u32>,
         limits: &Limits,
     ) -> Option<Self> {
-        let frame = block.get(place.start as usize..place.end as usize)?;
-        let plain = match serializer {
-            Serializer::Json => read_json(block, frame, limits),
+        let mut plain = Self::EMPTY;
+        plain
+            .read_into(serializer, block, place, limits)
+            .then_some(plain)
+    }
+
+    /// As [`Self::read`], to where the result is to stay: to move it as soon as it is written costs
+    /// as much as reading it. If it is false, nothing has been changed.
+    #[must_use]
+    #[inline]
+    pub fn read_into(
+        &mut self,
+        serializer: Serializer,
+        block: &Bytes,
+        place: Range<u32>,
+        limits: &Limits,
+    ) -> bool {
+        let Some(frame) = block.get(place.start as usize..place.end as usize) else {
+            return false;
+        };
+        let read = match serializer {
+            Serializer::Json => return self.read_json(block, frame, place.start, limits),
             Serializer::MsgPack => read(MsgPackReader::within(block, frame), limits),
             Serializer::Cbor => read(CborReader::within(block, frame), limits),
         };
-        plain.map(|plain| plain.moved(place.start))
+        read.is_some_and(|(head, arguments)| self.put(&head, &arguments, place.start))
     }
 
-    /// From places in the message to places in the block that it is in.
-    fn moved(mut self, by: u32) -> Self {
-        for place in [&mut self.name, &mut self.payload] {
-            place.begin += by;
-            place.end += by;
+    /// Apart from the others: in one function with them, all would take longer.
+    #[inline(never)]
+    fn read_json(&mut self, block: &Bytes, frame: &[u8], begin: u32, limits: &Limits) -> bool {
+        match json::usual(block, frame, limits).or_else(|| json::any(block, frame, limits)) {
+            Some((head, arguments)) => self.put(&head, &arguments, begin),
+            None => false,
         }
-        self
+    }
+
+    /// Takes over what was read from a message that begins at `begin` of its block.
+    #[inline(always)]
+    fn put(&mut self, head: &Head, arguments: &Arguments, begin: u32) -> bool {
+        let moved = |place: Place| Place {
+            begin: place.begin + begin,
+            end: place.end + begin,
+        };
+        *self = Self {
+            kind: head.kind,
+            acknowledge: head.options.0,
+            exclude_me: head.options.1,
+            elements: arguments.elements,
+            request: head.request,
+            name: moved(head.name),
+            payload: moved(arguments.payload),
+            args_end: arguments.args_end,
+            kwargs_begin: arguments.kwargs_begin,
+        };
+        true
     }
 
     /// Its type.
@@ -157,98 +255,90 @@ impl Plain {
     }
 }
 
-/// Apart from the others: in one function with them, all would take longer.
-#[inline(never)]
-fn read_json(block: &Bytes, frame: &[u8], limits: &Limits) -> Option<Plain> {
-    // Most of it is ASCII, which is told faster.
-    (is_ascii(frame) || utf8(frame).is_ok())
-        .then(|| read(JsonReader::within(block, frame), limits))
-        .flatten()
+#[inline(always)]
+fn read<'a, R: Reader<'a>>(mut reader: R, limits: &Limits) -> Option<(Head, Arguments)> {
+    let mut open = reader.enter(End::List)?;
+    let head = head(&mut reader, &mut open)?;
+    let arguments = arguments(&mut reader, &mut open, limits)?;
+    Some((head, arguments))
 }
 
 #[inline(always)]
-fn read<'a, R: Reader<'a>>(mut reader: R, limits: &Limits) -> Option<Plain> {
-    let mut open = reader.enter(End::List)?;
-    another(&mut reader, &mut open)?;
+fn head<'a, R: Reader<'a>>(reader: &mut R, open: &mut Open) -> Option<Head> {
+    another(reader, open)?;
     let kind = match reader.plain_unsigned()? {
         16 => PlainKind::Publish,
         48 => PlainKind::Call,
         70 => PlainKind::Yield,
         _ => return None,
     };
-    another(&mut reader, &mut open)?;
-    let mut plain = Plain {
-        kind,
-        acknowledge: false,
-        exclude_me: true,
-        elements: 0,
-        request: RequestId::new(reader.plain_unsigned()?)?,
-        name: Place::default(),
-        payload: Place::default(),
-        args_end: 0,
-        kwargs_begin: 0,
-    };
-    another(&mut reader, &mut open)?;
-    options(&mut reader, &mut plain)?;
+    another(reader, open)?;
+    let request = RequestId::new(reader.plain_unsigned()?)?;
+    another(reader, open)?;
+    let options = options(reader, kind)?;
+    let mut name = Place::default();
     if kind != PlainKind::Yield {
-        another(&mut reader, &mut open)?;
-        let name = reader.plain_text().filter(|name| is_ascii(name))?;
-        let end = reader.end_of_text();
-        plain.name = Place {
-            begin: (end - name.len()) as u32,
-            end: end as u32,
-        };
+        another(reader, open)?;
+        let text = reader.plain_text().filter(|name| is_ascii(name))?;
+        name = Place::behind(text, reader.end_of_text());
     }
-    if reader.more(&mut open, End::List).ok()? {
-        arguments(&mut reader, &mut open, limits, &mut plain)?;
-    }
-    reader.finish().ok()?;
-    Some(plain)
+    Some(Head {
+        kind,
+        request,
+        options,
+        name,
+    })
 }
 
 /// There has to be another element.
 #[inline(always)]
-fn another<'a, R: Reader<'a>>(reader: &mut R, open: &mut crate::serializer::Open) -> Option<()> {
+fn another<'a, R: Reader<'a>>(reader: &mut R, open: &mut Open) -> Option<()> {
     reader.more(open, End::List).ok()?.then_some(())
 }
 
+/// Whether an acknowledgement is wanted, and whether the publisher itself is left out.
 #[inline(always)]
-fn options<'a, R: Reader<'a>>(reader: &mut R, plain: &mut Plain) -> Option<()> {
+fn options<'a, R: Reader<'a>>(reader: &mut R, kind: PlainKind) -> Option<(bool, bool)> {
+    let (mut acknowledge, mut exclude_me) = USUAL_OPTIONS;
     let mut open = reader.enter(End::Map)?;
     while reader.more(&mut open, End::Map).ok()? {
-        let field = match (plain.kind, reader.plain_key()?) {
-            (PlainKind::Publish, b"acknowledge") => &mut plain.acknowledge,
-            (PlainKind::Publish, b"exclude_me") => &mut plain.exclude_me,
-            _ => return None,
+        let key = reader.plain_key()?;
+        let Token::Bool(value) = reader.token().ok()? else {
+            return None;
         };
-        match reader.token().ok()? {
-            Token::Bool(value) => *field = value,
+        match (kind, key) {
+            (PlainKind::Publish, b"acknowledge") => acknowledge = value,
+            (PlainKind::Publish, b"exclude_me") => exclude_me = value,
             _ => return None,
         }
     }
-    Some(())
+    Some((acknowledge, exclude_me))
 }
 
+/// The rest of the message.
 #[inline(always)]
 fn arguments<'a, R: Reader<'a>>(
     reader: &mut R,
-    open: &mut crate::serializer::Open,
+    open: &mut Open,
     limits: &Limits,
-    plain: &mut Plain,
-) -> Option<()> {
-    let args = element(reader, Next::List, limits)?;
-    plain.payload = args;
-    plain.elements = 1;
-    plain.args_end = args.end - args.begin;
-    plain.kwargs_begin = plain.args_end;
+) -> Option<Arguments> {
     if !reader.more(open, End::List).ok()? {
-        return Some(());
+        reader.finish().ok()?;
+        return Some(Arguments::default());
     }
-    let kwargs = element(reader, Next::Map, limits)?;
-    plain.payload.end = kwargs.end;
-    plain.elements = 2;
-    plain.kwargs_begin = kwargs.begin - args.begin;
-    (!reader.more(open, End::List).ok()?).then_some(())
+    let args = element(reader, Next::List, limits)?;
+    let mut arguments = Arguments::of_list(args);
+    if reader.more(open, End::List).ok()? {
+        let kwargs = element(reader, Next::Map, limits)?;
+        arguments.payload.end = kwargs.end;
+        arguments.elements = 2;
+        arguments.kwargs_begin = kwargs.begin - args.begin;
+        if reader.more(open, End::List).ok()? {
+            return None;
+        }
+    }
+    reader.finish().ok()?;
+    Some(arguments)
 }
 
 #[inline(always)]
@@ -300,6 +390,10 @@ mod tests {
             r#"[48,7,{},"",[1]]"#,
             r#"[70,7,{},[1]]"#,
             r#"[70,7,{}]"#,
+            r#"[48,7,{},"com.a",["one\"two",1]]"#,
+            r#"[48,7,{},"com.a",["é",-1,{}],{"a":2}]"#,
+            r#" [ 48 , 7 , { } , "com.a" , [ 1 , "two" ] ] "#,
+            r#"[16,7,{"acknowledge":true},"com.a",["one","two",3.5e-1,"",null]]"#,
         ] {
             for serializer in Serializer::ALL {
                 assert!(read_in(serializer, text).is_some(), "{serializer} {text}");
@@ -338,6 +432,15 @@ mod tests {
             r#"[16,7,{},"com.a",[1]]]"#,
             r#"[16,7,{"acknowledge":1},"com.a",[1]]"#,
             r#"[16,7,{}]"#,
+            r#"[48,07,{},"com.a"]"#,
+            r#"[48,7.0,{},"com.a"]"#,
+            r#"[48,7,{},"com.a",["one"two"]]"#,
+            r#"[48,7,{},"com.a",["one",]]"#,
+            r#"[48,7,{},"com.a",[1 2]]"#,
+            r#"[48,7,{},"com.a",[-]]"#,
+            r#"[48,7,{},"com.a",["one"]"#,
+            r#"[48,7,{},"com.a",["one"]],"#,
+            "[48,7,{},\"com.a\",[\"a\tb\"]]",
         ] {
             let block = Bytes::copy_from_slice(text.as_bytes());
             let place = 0..block.len() as u32;

@@ -14,7 +14,9 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 
+pub(crate) use self::skip::flat_list_end;
 use self::skip::{after, literal_end, value_end};
+pub(crate) use self::string::plain_name;
 use super::Serializer;
 use super::token::{Blob, End, Fault, Malformed, Next, Open, Reader, Text, Token};
 use super::write::Writer;
@@ -37,16 +39,19 @@ pub(crate) struct JsonReader<'a> {
 impl<'a> JsonReader<'a> {
     /// `text` is all of `source`.
     pub(crate) fn new(source: &'a Bytes, text: &'a str) -> Self {
-        Self::within(source, text.as_bytes())
+        Self::within(source, text.as_bytes(), 0)
     }
 
-    /// Reads `bytes`, a part of `source` that is UTF-8; places count from their beginning.
-    pub(crate) fn within(source: &'a Bytes, bytes: &'a [u8]) -> Self {
-        Self {
-            source,
-            bytes,
-            at: 0,
-        }
+    /// Reads `bytes`, a part of `source`, from `at` on, where it is UTF-8; places count from their
+    /// beginning.
+    pub(crate) fn within(source: &'a Bytes, bytes: &'a [u8], at: usize) -> Self {
+        Self { source, bytes, at }
+    }
+
+    /// The non-negative integer at `at`, where it is in its usual form, and its end.
+    #[inline(always)]
+    pub(crate) fn plain_number(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+        number::plain_unsigned(bytes, at)
     }
 
     /// Skips whitespace and looks at what follows.

@@ -161,6 +161,45 @@ impl<'a> MsgPackReader<'a> {
         }
         Ok(None)
     }
+
+    /// As [`Reader::skip`].
+    fn skip_any(&mut self, depth: u8) -> Result<(), Malformed> {
+        // Items still to come in the containers around the one being read.
+        let mut around = SmallVec::<[usize; 16]>::new();
+        let mut left = 1_usize;
+        loop {
+            while left == 0 {
+                match around.pop() {
+                    Some(outer) => left = outer,
+                    None => return Ok(()),
+                }
+            }
+            left -= 1;
+            let begins = self.at;
+            if let Some(end) = short_end(self.bytes, begins) {
+                self.at = end;
+            } else if let Some(items) = self.skip_item()?
+                && items > 0
+            {
+                if around.len() >= usize::from(depth) {
+                    return Err(Malformed::new(begins, Fault::TooDeep));
+                }
+                around.push(left);
+                left = items;
+            }
+        }
+    }
+}
+
+/// Where the list at `at` ends, if it is short and has nothing in it but what data mostly consists
+/// of.
+#[inline]
+fn flat_list_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let items = match *bytes.get(at)? {
+        list @ 0x90..=0x9f => list & 0x0f,
+        _ => return None,
+    };
+    (0..items).try_fold(at + 1, |at, _| short_end(bytes, at))
 }
 
 /// Where the item at `at` ends, if it is of the kinds that data mostly consists of; the others
@@ -281,30 +320,14 @@ impl<'a> Reader<'a> for MsgPackReader<'a> {
         self.token()
     }
 
+    #[inline]
     fn skip(&mut self, depth: u8) -> Result<(), Malformed> {
-        // Items still to come in the containers around the one being read.
-        let mut around = SmallVec::<[usize; 16]>::new();
-        let mut left = 1_usize;
-        loop {
-            while left == 0 {
-                match around.pop() {
-                    Some(outer) => left = outer,
-                    None => return Ok(()),
-                }
-            }
-            left -= 1;
-            let begins = self.at;
-            if let Some(end) = short_end(self.bytes, begins) {
+        match flat_list_end(self.bytes, self.at) {
+            Some(end) if depth > 0 => {
                 self.at = end;
-            } else if let Some(items) = self.skip_item()?
-                && items > 0
-            {
-                if around.len() >= usize::from(depth) {
-                    return Err(Malformed::new(begins, Fault::TooDeep));
-                }
-                around.push(left);
-                left = items;
+                Ok(())
             }
+            _ => self.skip_any(depth),
         }
     }
 

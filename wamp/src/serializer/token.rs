@@ -103,6 +103,14 @@ impl Open {
         }
     }
 
+    /// As [`Self::until_end`], after the first item.
+    pub(crate) const fn begun() -> Self {
+        Self {
+            left: Self::UNKNOWN,
+            fresh: false,
+        }
+    }
+
     /// Items (or entries) to come, where that is known.
     pub(crate) const fn left(self) -> Option<usize> {
         match self.left {

@@ -1,7 +1,7 @@
 //! Going past a value without recursion, seeing that it is well-formed.
 
 use super::number::number_end;
-use super::string::string_end;
+use super::string::{ascii_end, string_end};
 use super::{End, Fault, Malformed, blank_end, fault};
 
 /// Where the value ends that begins at `at` or after whitespace there.
@@ -48,6 +48,33 @@ pub(super) fn value_end(bytes: &[u8], mut at: usize, depth: u8) -> Result<usize,
             }
             at += 1;
             open -= 1;
+        }
+    }
+}
+
+/// Where the list at `at` ends, if it is all ASCII without whitespace, and has nothing in it but
+/// strings without escapes and numbers. What it does not tell, [`value_end`] does.
+#[inline]
+pub(crate) fn flat_list_end(bytes: &[u8], at: usize) -> Option<usize> {
+    if bytes.get(at) != Some(&b'[') {
+        return None;
+    }
+    let mut at = at + 1;
+    if bytes.get(at) == Some(&b']') {
+        return Some(at + 1);
+    }
+    loop {
+        let end = match bytes.get(at)? {
+            b'"' => match ascii_end(bytes, at + 1) {
+                end if bytes.get(end) == Some(&b'"') => end + 1,
+                _ => return None,
+            },
+            _ => number_end(bytes, at).ok()?.0,
+        };
+        match bytes.get(end)? {
+            b',' => at = end + 1,
+            b']' => return Some(end + 1),
+            _ => return None,
         }
     }
 }

@@ -52,6 +52,19 @@ pub(super) fn plain(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
     }
 }
 
+/// As [`plain`], for what has to be ASCII.
+#[inline(always)]
+pub(crate) fn plain_name(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    if bytes.get(at) != Some(&b'"') {
+        return None;
+    }
+    let end = ascii_end(bytes, at + 1);
+    match bytes.get(end) {
+        Some(b'"') => Some((bytes.get(at + 1..end)?, end + 1)),
+        _ => None,
+    }
+}
+
 /// Where the string ends whose opening quote is before `at`: after its closing quote.
 #[inline]
 pub(super) fn string_end(bytes: &[u8], at: usize) -> Result<usize, Malformed> {
@@ -151,12 +164,37 @@ fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     at + rest.iter().position(special).unwrap_or(rest.len())
 }
 
+/// As [`plain_end`], or where the first byte is that is not ASCII.
+#[inline]
+pub(super) fn ascii_end(bytes: &[u8], mut at: usize) -> usize {
+    let special = |byte: u8| byte.cast_signed() < 0x20 || byte == b'"' || byte == b'\\';
+    // So written, it becomes comparisons of many bytes at once.
+    while let Some(piece) = bytes.get(at..).and_then(<[u8]>::first_chunk::<32>) {
+        if piece.iter().fold(false, |any, byte| any | special(*byte)) {
+            break;
+        }
+        at += 32;
+    }
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        match specials(*word) | u64::from_le_bytes(*word) & HIGHS {
+            0 => at += 8,
+            hits => return at + (hits.trailing_zeros() / 8) as usize,
+        }
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    let found = rest.iter().position(|byte| special(*byte));
+    at + found.unwrap_or(rest.len())
+}
+
+/// One in every byte.
+const ONES: u64 = 0x0101_0101_0101_0101;
+/// The top bit of every byte.
+const HIGHS: u64 = ONES << 7;
+
 /// The top bit of a byte (the first one is the lowest) is set where the byte is special. Bytes
 /// above a hit may be set wrongly, the lowest hit never is.
 #[inline]
 fn specials(word: [u8; 8]) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = ONES << 7;
     let word = u64::from_le_bytes(word);
     // Zero after the exclusive or, or below 0x20.
     let quote = word ^ (ONES * b'"' as u64);
@@ -208,6 +246,14 @@ mod tests {
                 bytes.push(special);
                 bytes.extend([b'"'; 9]);
                 assert_eq!(plain_end(&bytes, 0), before, "{special:#x}");
+                assert_eq!(ascii_end(&bytes, 0), before, "{special:#x}");
+            }
+        }
+        for other in 0x80..=0xff {
+            for before in 0..100 {
+                let mut bytes = vec![0x7f; before];
+                bytes.extend([other; 20]);
+                assert_eq!(ascii_end(&bytes, 0), before, "{other:#x}");
             }
         }
         for plain in (0x20..=0xff).filter(|byte| ![b'"', b'\\'].contains(byte)) {
