@@ -365,7 +365,10 @@ impl Dealer {
         let caller = &pending.caller;
         caller.calls.set(caller.calls.get().saturating_sub(1));
         self.pending -= 1;
-        Some(pending).filter(|pending| !pending.caller.has_left.get())
+        match pending.caller.has_left.get() {
+            true => None,
+            false => Some(pending),
+        }
     }
 
     fn refuse(

@@ -24,8 +24,12 @@ const READ_BLOCK: usize = 64 * 1024;
 /// every read takes fresh pages from the system; measured at 6 % of the work of forwarding.
 const BLOCKS_KEPT: usize = 8;
 
-/// A block with less room than this is given up for another one.
-const READ_LEAST: usize = 4 * 1024;
+/// A block with less room than this is given up for another one. Half of it: what is left of one
+/// would cut the next read in two.
+const READ_LEAST: usize = READ_BLOCK / 2;
+
+/// What is thrown away at once.
+const DISCARD: usize = 4 * 1024;
 
 /// A beginning of a message is copied below this length, and grows where it is from there on.
 const KEEP_APART: usize = 16 * 1024;
@@ -61,7 +65,7 @@ impl Socket for TcpStream {
 
     async fn discard(&self) -> io::Result<bool> {
         self.readable().await?;
-        discarded(self.try_read(&mut [0; READ_LEAST]))
+        discarded(self.try_read(&mut [0; DISCARD]))
     }
 }
 
@@ -75,7 +79,7 @@ impl Socket for UnixStream {
 
     async fn discard(&self) -> io::Result<bool> {
         self.readable().await?;
-        discarded(self.try_read(&mut [0; READ_LEAST]))
+        discarded(self.try_read(&mut [0; DISCARD]))
     }
 }
 
@@ -110,29 +114,29 @@ pub(super) struct ReadBlock(Rc<RefCell<Blocks>>);
 struct Blocks {
     /// Empty; reads fill the room that it has left. None before the first read.
     current: Option<BytesMut>,
-    /// Filled up, the oldest first. Used again when the last message in them is forgotten.
+    /// Filled up, the oldest first. Used again once the last message in them is forgotten.
     filled: VecDeque<BytesMut>,
 }
 
 impl Blocks {
-    /// An empty block with room for `bytes` and a bit.
+    /// An empty block with room for `bytes` and a bit. One that was read into lately is still in the
+    /// processor's cache.
     fn with_room(&mut self, bytes: usize) -> &mut BytesMut {
         let room = bytes + READ_LEAST;
-        if let Some(filled) = self.current.take_if(|current| current.capacity() < room) {
-            self.filled.push_back(filled);
-        }
         let Self { current, filled } = self;
+        let is_full =
+            |current: &mut BytesMut| !current.try_reclaim(READ_BLOCK) && current.capacity() < room;
+        if let Some(full) = current.take_if(is_full) {
+            filled.push_back(full);
+        }
         current.get_or_insert_with(|| {
             let free = filled
-                .front_mut()
-                .is_some_and(|oldest| oldest.try_reclaim(READ_BLOCK));
-            let oldest = if free || filled.len() > BLOCKS_KEPT {
-                filled.pop_front()
-            } else {
-                None
-            };
-            oldest
-                .filter(|_| free)
+                .iter_mut()
+                .rposition(|block| block.try_reclaim(READ_BLOCK));
+            if free.is_none() && filled.len() > BLOCKS_KEPT {
+                filled.pop_front();
+            }
+            free.and_then(|newest| filled.remove(newest))
                 .unwrap_or_else(|| BytesMut::with_capacity(READ_BLOCK))
         })
     }

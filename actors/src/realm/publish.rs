@@ -130,7 +130,7 @@ impl Realm {
         last: &LastPublication,
     ) -> bool {
         let LastPublication { route, exclude_me } = last;
-        if *exclude_me != plain.exclude_me || plain.name(block) != route.topic.as_bytes() {
+        if *exclude_me != plain.exclude_me || !plain.is_named(route.topic.as_bytes(), block) {
             return false;
         }
         let id = self.ids.draw();

@@ -354,7 +354,7 @@ impl Realm {
         block: &Bytes,
         last: &Registration,
     ) -> bool {
-        if plain.name(block) != last.procedure.as_bytes() {
+        if !plain.is_named(last.procedure.as_bytes(), block) {
             return false;
         }
         self.broker.flush(&mut self.delivery);

@@ -205,6 +205,22 @@ impl Plain {
         self.name.of(block)
     }
 
+    /// Whether that is its topic or procedure. In large pieces: names are short, and asked for once
+    /// a message.
+    #[must_use]
+    #[inline]
+    pub fn is_named(&self, name: &[u8], block: &[u8]) -> bool {
+        let own = self.name(block);
+        let (pieces, _) = own.as_chunks::<8>();
+        let (others, _) = name.as_chunks::<8>();
+        own.len() == name.len()
+            && pieces.iter().zip(others).all(|(own, other)| own == other)
+            && match (own.last_chunk::<8>(), name.last_chunk::<8>()) {
+                (Some(own), Some(other)) => own == other,
+                _ => own == name,
+            }
+    }
+
     /// The arguments in the block that this was read from, to be sent on.
     #[must_use]
     #[inline]
@@ -279,7 +295,10 @@ fn head<'a, R: Reader<'a>>(reader: &mut R, open: &mut Open) -> Option<Head> {
     let mut name = Place::default();
     if kind != PlainKind::Yield {
         another(reader, open)?;
-        let text = reader.plain_text().filter(|name| is_ascii(name))?;
+        let text = reader.plain_text()?;
+        if !is_ascii(text) {
+            return None;
+        }
         name = Place::behind(text, reader.end_of_text());
     }
     Some(Head {
@@ -375,6 +394,14 @@ mod tests {
         assert_eq!(message.message_type(), plain.message_type());
         let payload = message.payload().unwrap();
         assert_eq!(payload.as_slice(), plain.payload(serializer, &block));
+        let name = plain.name(&block).to_vec();
+        assert!(plain.is_named(&name, &block));
+        assert!(!plain.is_named(&[&name, &b"x"[..]].concat(), &block));
+        for place in 0..name.len() {
+            let mut other = name.clone();
+            other[place] ^= 1;
+            assert!(!plain.is_named(&other, &block), "{place}");
+        }
         Some(plain)
     }
 
@@ -388,6 +415,7 @@ mod tests {
             r#"[16,7,{"acknowledge":true,"exclude_me":false},"com.a",[[[-1.5]]],{}]"#,
             r#"[48,7,{},"com.a",[1],{"a":2}]"#,
             r#"[48,7,{},"",[1]]"#,
+            r#"[48,7,{},"com.eight.and.more",[1]]"#,
             r#"[70,7,{},[1]]"#,
             r#"[70,7,{}]"#,
             r#"[48,7,{},"com.a",["one\"two",1]]"#,

@@ -105,7 +105,7 @@ impl Db {
         length: u32,
         buffer: &mut Buffer,
     ) -> Result<(), Fault> {
-        if let Some(block) = self.recent.get(first) {
+        if let Some(block) = self.recent.get(first, buffer.near()) {
             buffer.share(Shared::Kept(block));
             return Ok(());
         }

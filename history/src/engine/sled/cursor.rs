@@ -33,7 +33,10 @@ impl Hit {
     }
 }
 
-/// Events of a batch. Small pages need few, long ones do not notice the next batch.
+/// Events of the first batch: small pages need no more.
+const FIRST_BATCH: usize = 32;
+
+/// Events of all others. Long pages do not notice the next batch.
 const BATCH: usize = 128;
 
 /// Where the reading of some lists stands.
@@ -45,6 +48,10 @@ pub(super) struct Cursor {
     ordinals: (u32, u32),
     reverse: bool,
     started: bool,
+    /// How many events the next batch has.
+    batch: usize,
+    /// Place of the block that was found last.
+    near: usize,
     pages: PageCache,
 }
 
@@ -95,6 +102,8 @@ impl Cursor {
             ordinals,
             reverse,
             started: false,
+            batch: FIRST_BATCH,
+            near: 0,
             pages,
         }
     }
@@ -105,14 +114,15 @@ impl Cursor {
             self.start(index)?;
             self.started = true;
         }
+        let batch = std::mem::replace(&mut self.batch, BATCH);
         let mut block: Option<(BlockEntry, u32)> = None;
-        while hits.len() < BATCH
+        while hits.len() < batch
             && let Some(ordinal) = self.next(index)?
         {
             let inside =
                 |(entry, end): &(BlockEntry, u32)| (entry.ordinal..*end).contains(&ordinal);
             if !block.as_ref().is_some_and(inside) {
-                block = find_block(index, ordinal);
+                block = find_block(index, ordinal, &mut self.near);
             }
             let Some((entry, _)) = &block else {
                 return Err(Fault::Damaged);
@@ -181,17 +191,25 @@ fn key(ordinal: u32, reverse: bool) -> Reverse<u32> {
     Reverse(if reverse { !ordinal } else { ordinal })
 }
 
-/// The block of an event, and the first ordinal behind it.
-fn find_block(index: &dyn Index, ordinal: u32) -> Option<(BlockEntry, u32)> {
+/// The block of an event, and the first ordinal behind it. Looked for beside that at `near`, the
+/// last one, before it is searched for.
+fn find_block(index: &dyn Index, ordinal: u32, near: &mut usize) -> Option<(BlockEntry, u32)> {
     let blocks = index.blocks();
+    let found = |place: usize| {
+        let entry = *blocks.get(place).filter(|block| block.ordinal <= ordinal)?;
+        let next = blocks.get(place + 1);
+        let end = next.map_or(index.events(), |next| next.ordinal);
+        (ordinal < end || next.is_none()).then_some((entry, end))
+    };
+    for place in [near.saturating_sub(1), *near + 1] {
+        if let Some(block) = found(place) {
+            *near = place;
+            return Some(block);
+        }
+    }
     let after = blocks.partition_point(|block| block.ordinal <= ordinal);
-    let entry = blocks.get(after.checked_sub(1)?)?;
-    Some((
-        *entry,
-        blocks
-            .get(after)
-            .map_or(index.events(), |next| next.ordinal),
-    ))
+    *near = after.checked_sub(1)?;
+    found(*near)
 }
 
 #[cfg(test)]

@@ -445,6 +445,7 @@ pub(super) struct Buffer {
     first: Option<Sequence>,
     bytes: Vec<u8>,
     shared: Option<Shared>,
+    near: usize,
 }
 
 /// A block that somebody else holds too.
@@ -467,6 +468,11 @@ impl Buffer {
     /// A block that is not copied.
     pub(super) fn share(&mut self, block: Shared) {
         self.shared = Some(block);
+    }
+
+    /// Where the last block was found among those that the store keeps.
+    pub(super) fn near(&mut self) -> &mut usize {
+        &mut self.near
     }
 
     fn bytes(&self) -> &[u8] {
