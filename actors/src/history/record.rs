@@ -39,22 +39,35 @@ const PUBLISHER: [&str; 6] = [
 
 /// See the head of this file: what stands between the values that differ.
 pub(super) struct Shape<W> {
-    begin: BytesMut,
-    begin_disclosed: BytesMut,
-    /// Before `time_ns`, before `publication` (with the subscription), and before the others.
-    time_ns: BytesMut,
-    publication: BytesMut,
-    sequence: BytesMut,
-    topic: BytesMut,
-    details: BytesMut,
-    args: BytesMut,
-    kwargs: BytesMut,
-    /// With the realm itself.
-    realm: BytesMut,
+    /// All pieces, one after another: a small page would notice an allocation for each.
+    pieces: BytesMut,
+    /// Where each of them ends.
+    ends: [usize; PIECES],
     match_policy: MatchPolicy,
     clock: Calendar,
     writer: PhantomData<W>,
 }
+
+/// What stands before a value of a record: its name, and what all records have before that.
+#[derive(Debug, Clone, Copy)]
+enum Piece {
+    /// The first, with the beginning of the map.
+    Timestamp,
+    /// The same where the publisher is disclosed.
+    TimestampDisclosed,
+    TimeNs,
+    /// With the subscription.
+    Publication,
+    Sequence,
+    Topic,
+    Details,
+    Args,
+    Kwargs,
+    /// With the realm itself.
+    Realm,
+}
+
+const PIECES: usize = Piece::Realm as usize + 1;
 
 impl<W: Writer> Shape<W> {
     /// For the records that answer this question.
@@ -71,60 +84,84 @@ impl<W: Writer> Shape<W> {
             kwargs,
             realm,
         ] = NAMES;
-        let begin = |entries| {
-            let mut out = BytesMut::new();
-            W::begin_map(&mut out, entries);
-            W::separate(&mut out, true);
-            W::key(&mut out, timestamp);
-            out
-        };
-        let mut before_publication = next::<W>(subscription);
-        W::unsigned(&mut before_publication, question.subscription.get());
-        before_publication.extend_from_slice(&next::<W>(publication));
-        let mut with_realm = next::<W>(realm);
-        text::<W>(&mut with_realm, &question.realm);
-        Self {
-            begin: begin(NAMES.len()),
-            begin_disclosed: begin(NAMES.len() + PUBLISHER.len()),
-            time_ns: next::<W>(time_ns),
-            publication: before_publication,
-            sequence: next::<W>(sequence),
-            topic: next::<W>(topic),
-            details: next::<W>(details),
-            args: next::<W>(args),
-            kwargs: next::<W>(kwargs),
-            realm: with_realm,
+        let mut shape = Self {
+            pieces: BytesMut::with_capacity(256 + question.realm.len()),
+            ends: [0; PIECES],
             match_policy: question.query.scope.match_policy,
             clock: Calendar::default(),
             writer: PhantomData,
+        };
+        let begin = |out: &mut BytesMut, entries| {
+            W::begin_map(out, entries);
+            W::separate(out, true);
+            W::key(out, timestamp);
+        };
+        let disclosed = NAMES.len() + PUBLISHER.len();
+        shape.piece(Piece::Timestamp, |out| begin(out, NAMES.len()));
+        shape.piece(Piece::TimestampDisclosed, |out| begin(out, disclosed));
+        shape.piece(Piece::TimeNs, |out| next::<W>(out, time_ns));
+        shape.piece(Piece::Publication, |out| {
+            next::<W>(out, subscription);
+            W::unsigned(out, question.subscription.get());
+            next::<W>(out, publication);
+        });
+        for (piece, name) in [
+            (Piece::Sequence, sequence),
+            (Piece::Topic, topic),
+            (Piece::Details, details),
+            (Piece::Args, args),
+            (Piece::Kwargs, kwargs),
+        ] {
+            shape.piece(piece, |out| next::<W>(out, name));
         }
+        shape.piece(Piece::Realm, |out| {
+            next::<W>(out, realm);
+            text::<W>(out, &question.realm);
+        });
+        shape
+    }
+
+    /// Adds the next piece.
+    fn piece(&mut self, piece: Piece, write: impl FnOnce(&mut BytesMut)) {
+        write(&mut self.pieces);
+        if let Some(end) = self.ends.get_mut(piece as usize) {
+            *end = self.pieces.len();
+        }
+    }
+
+    fn of(&self, piece: Piece) -> &[u8] {
+        let begin = (piece as usize).checked_sub(1);
+        let begin = begin.and_then(|before| self.ends.get(before)).copied();
+        let end = self.ends.get(piece as usize).copied();
+        let place = begin.unwrap_or_default()..end.unwrap_or_default();
+        self.pieces.get(place).unwrap_or_default()
     }
 
     /// Appends the record of an event.
     pub(super) fn append(&mut self, event: &EventRef<'_>, out: &mut BytesMut) {
         let time = event.time.nanos();
-        out.extend_from_slice(match event.disclosed {
-            Some(_) => &self.begin_disclosed,
-            None => &self.begin,
-        });
+        out.extend_from_slice(self.of(match event.disclosed {
+            Some(_) => Piece::TimestampDisclosed,
+            None => Piece::Timestamp,
+        }));
         text::<W>(out, self.clock.rfc3339(time));
-        out.extend_from_slice(&self.time_ns);
+        out.extend_from_slice(self.of(Piece::TimeNs));
         W::unsigned(out, time);
-        out.extend_from_slice(&self.publication);
+        out.extend_from_slice(self.of(Piece::Publication));
         W::unsigned(out, event.publication.get());
-        out.extend_from_slice(&self.sequence);
+        out.extend_from_slice(self.of(Piece::Sequence));
         W::unsigned(out, event.sequence.get());
-        out.extend_from_slice(&self.topic);
+        out.extend_from_slice(self.of(Piece::Topic));
         text::<W>(out, event.topic);
         let payload = payload::<W>(event);
-        out.extend_from_slice(&self.details);
+        out.extend_from_slice(self.of(Piece::Details));
         details::<W>(out, event, self.match_policy, payload.as_ref().err());
         let payload = payload.as_ref().ok();
-        out.extend_from_slice(&self.args);
+        out.extend_from_slice(self.of(Piece::Args));
         argument::<W>(out, payload.and_then(|payload| payload.args()));
-        out.extend_from_slice(&self.kwargs);
+        out.extend_from_slice(self.of(Piece::Kwargs));
         argument::<W>(out, payload.and_then(|payload| payload.kwargs()));
-        out.extend_from_slice(&self.realm);
+        out.extend_from_slice(self.of(Piece::Realm));
         if let Some(who) = event.disclosed {
             publisher::<W>(out, event, who);
         }
@@ -133,11 +170,9 @@ impl<W: Writer> Shape<W> {
 }
 
 /// What stands before the value of an entry that is not the first.
-fn next<W: Writer>(name: &str) -> BytesMut {
-    let mut out = BytesMut::new();
-    W::separate(&mut out, false);
-    W::key(&mut out, name);
-    out
+fn next<W: Writer>(out: &mut BytesMut, name: &str) {
+    W::separate(out, false);
+    W::key(out, name);
 }
 
 fn publisher<W: Writer>(out: &mut BytesMut, event: &EventRef<'_>, who: IdentityRef<'_>) {

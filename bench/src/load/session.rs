@@ -6,7 +6,7 @@ use super::target::Target;
 use crate::socket::Socket;
 use crate::wire::{self, Kind, Wire};
 use serde_json::{Value, json};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::TcpStream;
 
 /// RFC 6455 wants an unpredictable key so that proxies are not fooled; there is none on loopback,
@@ -204,17 +204,13 @@ impl Session {
             self.inbox.drain(..self.taken);
             self.taken = 0;
         }
-        let filled = self.inbox.len();
-        self.inbox.resize(filled + wire::READ, 0);
-        let got = match self.inbox.get_mut(filled..) {
-            Some(free) => self.stream.read(free),
-            None => Ok(0),
-        };
-        self.inbox.truncate(filled + *got.as_ref().unwrap_or(&0));
-        match got {
+        // Not cleared before it is read into: that took longer than reading.
+        self.inbox.reserve(wire::READ);
+        let free = rustix::buffer::spare_capacity(&mut self.inbox);
+        match rustix::io::read(&self.stream, free) {
             Ok(0) => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(io::Error::from(error).into()),
         }
     }
 }
