@@ -422,3 +422,83 @@ fn pandas_and_duckdb_read_the_parquet() {
         );
     }
 }
+
+#[test]
+fn an_import_asks_a_running_router_and_logs_in_as_it_is_asked_to() {
+    let logins = [
+        (
+            json!({"anonymous": {"type": "static", "role": "anonymous"}}),
+            None,
+        ),
+        (
+            json!({"ticket": {"type": "static", "principals": {
+                "joe": {"ticket": "secret!!!", "role": "anonymous"}
+            }}}),
+            Some("secret!!!"),
+        ),
+        (
+            json!({"wampcra": {"type": "static", "users": {
+                "joe": {"secret": "prq7+YkJ1/KlW1X0YczMHw==", "role": "anonymous"}
+            }}}),
+            Some("prq7+YkJ1/KlW1X0YczMHw=="),
+        ),
+        (
+            json!({"wampcra": {"type": "static", "users": {
+                "joe": {
+                    "secret": "secret123", "role": "anonymous", "salt": "salt123",
+                    "iterations": 100, "keylen": 16
+                }
+            }}}),
+            Some("secret123"),
+        ),
+    ];
+    for (auth, secret) in logins {
+        let store = json!({
+            "type": "memory", "limit": 1000,
+            "event-history": [{"uri": "com.shop.", "match": "prefix"}, {"uri": "com.other"}]
+        });
+        let realms = json!([node::open_realm(store)]);
+        let node = Node::start(|ports| {
+            let mut config = node::config(ports, realms.clone(), &node::anonymous());
+            config["workers"][0]["transports"][0]["paths"]["ws"]["auth"] = auth.clone();
+            config
+        });
+        let mut client = Client::join(node.ports.raw).expect("a session");
+        let publications: Vec<Value> = (0..20)
+            .map(|number| {
+                let topic = ["com.shop.order", "com.other"][number % 2];
+                let answer = client.publish(topic, &json!([number, "\u{0}AP8="]));
+                answer.expect("an answer")[2].clone()
+            })
+            .collect();
+        let files = tempfile::tempdir().expect("a folder");
+        let (topics, target) = (files.path().join("topics"), files.path().join("store"));
+        fs::write(&topics, "# what is kept\nprefix:com.shop.\n\ncom.other\n").expect("a file");
+        let import = |realm: &str, authid: Option<&str>, secret: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_rewamp"));
+            command.args(["history", "import", "--from", &node.ws(), "--realm", realm]);
+            command.args(["--topics", text(&topics), "--store", text(&target)]);
+            command.args(authid.map_or(vec![], |authid| vec!["--authid", authid]));
+            command.env("REWAMP_SECRET", secret);
+            command.output().expect("the program runs")
+        };
+        let authid = secret.map(|_| "joe");
+        let refused = import("realm9", authid, secret.unwrap_or_default());
+        assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+        if secret.is_some() {
+            for (authid, secret) in [(None, ""), (authid, "wrong")] {
+                let refused = import("realm1", authid, secret);
+                let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+                assert_eq!(refused.status.code(), Some(3), "{said}");
+                assert!(said.contains("the router refuses"), "{said}");
+            }
+        }
+        assert!(!target.exists());
+        let done = import("realm1", authid, secret.unwrap_or_default());
+        assert!(done.status.success(), "{done:?}");
+        let all = lines(&says(&["history", "export", "--store", text(&target)]));
+        let ids: Vec<_> = all.iter().map(|line| line["publication"].clone()).collect();
+        assert_eq!(ids, publications);
+        assert_eq!(all[7]["args"], json!([7, "\u{0}AP8="]));
+    }
+}

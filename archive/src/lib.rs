@@ -10,11 +10,13 @@ pub mod parquet; // one event a row
 
 mod record; //      one event
 mod source; //      out of a store
+mod answer; //      out of what a router answers
 mod draft; //       into a new one
 mod time; //        as text
 #[cfg(test)]
 mod tests;
 
+pub use answer::Answers;
 pub use draft::{Draft, DraftError, Finished};
 pub use record::{Record, RecordError};
 pub use source::{ReadError, read};

@@ -6,6 +6,7 @@ mod list; //     what they hold
 mod get; //      events of one
 mod export; //   all of them, into a file
 mod import; //   and out of one
+mod ask; //      or out of a running router
 mod convert; //  from a store into another
 mod verify; //   whether a store is whole
 mod repair; //   what is sound of one that is not

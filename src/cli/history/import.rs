@@ -1,5 +1,7 @@
-//! `rewamp history import`: a store made of a file of events.
+//! `rewamp history import`: a store made of a file of events, or of what a router answers.
 
+use std::convert::Infallible;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use rewamp_archive::{Draft, Record, ndjson, parquet};
 use rewamp_history::{Engine, Filter, Full, Sequence, StoreConfig};
 use rewamp_wamp::uri::MatchPolicy;
 
+use super::ask::Asked;
 use super::export::Format;
 use super::get::policy;
 use super::progress::Progress;
@@ -20,19 +23,21 @@ use crate::node::store_config;
 /// The store's bound where none is given: 1 GiB, as of a node with nothing configured.
 const MAXSIZE: u64 = 1 << 30;
 
-/// Make a store of a file of events, with their IDs, sequences and times.
+/// Make a store of a file of events, or of what a router answers, with IDs and times as they are.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The file, as `export` writes it
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "from")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    asked: Asked,
     /// Folder of the new store; without it, the store that the configuration has for the realm
     #[arg(long, value_name = "DIR", requires = "realm")]
     store: Option<PathBuf>,
     /// The realm whose history it is
     #[arg(long, value_name = "NAME")]
     realm: Option<String>,
-    /// What the new store keeps, such as `prefix:com.` [default: everything]
+    /// What the new store keeps, such as `prefix:com.` [default: everything; with --from, its topics]
     #[arg(long, value_name = "POLICY:URI", value_parser = filter, requires = "store")]
     filter: Vec<Filter>,
     /// Bytes of the new store, at least 5242880
@@ -48,24 +53,35 @@ pub(super) struct Import {
 impl Import {
     pub(super) fn run(&self, console: &mut Console<'_>) -> Outcome {
         let config = self.config(console)?;
-        let fault =
-            |error: &dyn std::fmt::Display| failed(format!("`{}`: {error}", self.file.display()));
-        let open = || File::open(&self.file).map_err(|error| fault(&error));
         let mut draft = Draft::begin(config).map_err(failed)?;
-        match self.format.unwrap_or_else(|| Format::of(&self.file)) {
-            Format::Ndjson => {
-                let records = ndjson::Reader::new(BufReader::new(open()?));
-                add(&mut draft, None, records, &fault)?;
-            }
-            Format::Parquet => {
-                let total = parquet::Reader::count(open()?).map_err(|error| fault(&error))?;
-                let records = parquet::Reader::open(open()?).map_err(|error| fault(&error))?;
-                add(&mut draft, Some(total), records, &fault)?;
+        match &self.file {
+            Some(file) => self.read(file, &mut draft)?,
+            None => {
+                let records = self.asked.records(self.realm.as_deref(), console)?;
+                let total = records.len() as u64;
+                let records = records.into_iter().map(Ok::<_, Infallible>);
+                add(&mut draft, Some(total), records, &|error| failed(error))?;
             }
         }
         let finished = draft.finish().map_err(failed)?;
         writeln!(console.err, "{finished}")?;
         Ok(0)
+    }
+
+    fn read(&self, file: &Path, draft: &mut Draft) -> Result<(), Failure> {
+        let fault = |error: &dyn Display| failed(format!("`{}`: {error}", file.display()));
+        let open = || File::open(file).map_err(|error| fault(&error));
+        match self.format.unwrap_or_else(|| Format::of(file)) {
+            Format::Ndjson => {
+                let records = ndjson::Reader::new(BufReader::new(open()?));
+                add(draft, None, records, &fault)
+            }
+            Format::Parquet => {
+                let total = parquet::Reader::count(open()?).map_err(|error| fault(&error))?;
+                let records = parquet::Reader::open(open()?).map_err(|error| fault(&error))?;
+                add(draft, Some(total), records, &fault)
+            }
+        }
     }
 
     /// The store that is to be made.
@@ -79,9 +95,10 @@ impl Import {
                 full: Full::DropOldest,
                 sync: true,
                 limit: None,
-                filters: match self.filter.is_empty() {
-                    true => everything(),
-                    false => self.filter.clone(),
+                filters: match (self.filter.is_empty(), self.file.is_some()) {
+                    (false, _) => self.filter.clone(),
+                    (true, true) => everything(),
+                    (true, false) => self.asked.topics()?,
                 },
                 memory_begin: Sequence::ZERO,
             });
@@ -112,11 +129,11 @@ pub(super) fn sled(folder: &Path) -> Engine {
     }
 }
 
-fn add<E: std::fmt::Display>(
+fn add<E: Display>(
     draft: &mut Draft,
     total: Option<u64>,
     records: impl Iterator<Item = Result<Record, E>>,
-    fault: &dyn Fn(&dyn std::fmt::Display) -> Failure,
+    fault: &dyn Fn(&dyn Display) -> Failure,
 ) -> Result<(), Failure> {
     let mut progress = Progress::begin("importing", total);
     for record in records {
@@ -127,7 +144,7 @@ fn add<E: std::fmt::Display>(
     Ok(())
 }
 
-fn filter(text: &str) -> Result<Filter, String> {
+pub(super) fn filter(text: &str) -> Result<Filter, String> {
     let (name, uri) = text.split_once(':').ok_or_else(|| {
         "a policy, a colon and a URI are expected, such as prefix:com.".to_owned()
     })?;
