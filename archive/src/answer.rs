@@ -86,7 +86,7 @@ impl Answers {
 fn record(event: &Dict, serializer: Serializer) -> Result<Record, RecordError> {
     let number = |key: &str| event.get(key).and_then(Value::as_u64);
     let text = |keys: [&str; 2]| {
-        let mut found = keys.iter().filter_map(|key| event.get(*key));
+        let mut found = keys.iter().filter_map(|key| event.get(key));
         found.find_map(Value::as_str).map(ByteString::from)
     };
     let publication = number("publication")
