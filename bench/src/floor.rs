@@ -152,9 +152,6 @@ impl Floor {
 
 /// Routes all whole frames of `input`; gives the number of bytes they took, `None` when the
 /// connection is to be closed.
-///
-/// Each frame is unmasked before the one ahead of it is routed: to read words across the edges of
-/// those that have only just been written takes several times as long.
 fn route_batch(
     router: &mut Router,
     id: usize,
@@ -162,28 +159,20 @@ fn route_batch(
     input: &mut [u8],
 ) -> Option<usize> {
     let mut at = 0;
-    let mut ahead = None;
     while let Some(frame) = wire::peek(wire.framing, input.get(at..)?).ok()? {
-        let (begin, end) = (at + frame.head, at + frame.total());
-        let Some(content) = input.get_mut(begin..end) else {
+        let Some(content) = input.get_mut(at + frame.head..at + frame.total()) else {
             break;
         };
         if let Some(mask) = frame.mask {
             wire::mask_in_place(content, mask);
         }
-        if let Some(message) = ahead.take() {
-            router.message(id, wire.format, input.get(message)?)?;
-        }
         match frame.kind {
-            Kind::Message => ahead = Some(begin..end),
+            Kind::Message => router.message(id, wire.format, content)?,
             Kind::Close => return None,
             // No client of a run pings.
             Kind::Ping | Kind::Pong => {}
         }
-        at = end;
-    }
-    if let Some(message) = ahead {
-        router.message(id, wire.format, input.get(message)?)?;
+        at += frame.total();
     }
     Some(at)
 }
