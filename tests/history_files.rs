@@ -502,3 +502,69 @@ fn an_import_asks_a_running_router_and_logs_in_as_it_is_asked_to() {
         assert_eq!(all[7]["args"], json!([7, "\u{0}AP8="]));
     }
 }
+
+#[test]
+fn two_routers_are_compared_as_their_clients_see_them() {
+    let all = |_: &Ports| {
+        json!([node::open_realm(
+            json!({"type": "memory", "event-history": []})
+        )])
+    };
+    let mut closed = node::open_realm(json!({"type": "memory", "event-history": []}));
+    let secret = json!({
+        "uri": "com.secret.", "match": "prefix",
+        "allow": {"call": false, "register": false, "publish": true, "subscribe": false}
+    });
+    let permissions = closed["roles"][0]["permissions"].as_array_mut();
+    permissions.expect("a list").push(secret);
+    let old = Node::start(|ports| node::config(ports, all(ports), &node::anonymous()));
+    let new = Node::start(|ports| node::config(ports, json!([closed]), &node::anonymous()));
+    let files = tempfile::tempdir().expect("a folder");
+    let topics = files.path().join("topics");
+    fs::write(&topics, "prefix:com.shop.\nprefix:com.secret.\n").expect("a file");
+    let (out, err) = (files.path().join("out"), files.path().join("err"));
+    let mut compare = Command::new(env!("CARGO_BIN_EXE_rewamp"))
+        .args([
+            "history",
+            "compare",
+            &old.ws(),
+            &new.ws(),
+            "--realm",
+            "realm1",
+        ])
+        .args(["--topics", text(&topics), "--for", "12s"])
+        .stdout(fs::File::create(&out).expect("a file"))
+        .stderr(fs::File::create(&err).expect("a file"))
+        .spawn()
+        .expect("the program runs");
+    within(SOON, "both routers are listened to", || {
+        let said = fs::read_to_string(&err).expect("a file");
+        said.contains("both are listened to").then_some(())
+    });
+    let publish = |node: &Node, numbers: &[u64]| -> Vec<u64> {
+        let mut client = Client::join(node.ports.raw).expect("a session");
+        let publications = numbers.iter().map(|number| {
+            let answer = client.publish("com.shop.order", &json!([number, {"of": 0.5}]));
+            answer.expect("an answer")[2].as_u64().expect("an ID")
+        });
+        publications.collect()
+    };
+    let sent = publish(&old, &[1, 2, 3, 4, 5, 6, 7]);
+    let answered = publish(&new, &[1, 2, 4, 3, 5, 9, 7]);
+    let status = within(SOON, "the end", || {
+        compare.try_wait().expect("it is our child")
+    });
+    let said = fs::read_to_string(&out).expect("a file");
+    assert_eq!(status.code(), Some(4), "{said}");
+    for line in [
+        "authorised differently: prefix `com.secret.`: allowed by the old router, \
+         refused with wamp.error.not_authorized by the new one"
+            .to_owned(),
+        format!("publication {} to `com.shop.order`: reordered", answered[2]),
+        format!("publication {} to `com.shop.order`: missing", sent[5]),
+        format!("publication {} to `com.shop.order`: extra", answered[5]),
+    ] {
+        assert!(said.contains(&line), "{line}\n{said}");
+    }
+    assert!(said.contains("6 events were the same"), "{said}");
+}

@@ -8,6 +8,8 @@ mod export; //   all of them, into a file
 mod import; //   and out of one
 mod ask; //      or out of a running router
 mod convert; //  from a store into another
+mod compare; //  what two routers send
+mod comparison; // held against each other
 mod verify; //   whether a store is whole
 mod repair; //   what is sound of one that is not
 mod progress; // how far it is
@@ -39,6 +41,8 @@ enum Command {
     Import(import::Import),
     /// Make a store of another one
     Convert(convert::Convert),
+    /// Join two routers and report where they differ
+    Compare(compare::Compare),
     /// Read a whole store and say whether anything is missing
     Verify(verify::Verify),
     /// Set aside what is damaged in a store and keep the rest
@@ -47,9 +51,9 @@ enum Command {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 the configuration has faults, 2 wrong command line, 3 it could not be done,
-4 done, and events are missing (verify, repair)";
+4 done, and events are missing (verify, repair), or routers differ (compare)";
 
-/// Events are missing.
+/// Events are missing, or routers differ.
 const MISSING: u8 = 4;
 
 impl History {
@@ -65,6 +69,7 @@ impl History {
             Command::Export(export) => export.run(console),
             Command::Import(import) => import.run(console),
             Command::Convert(convert) => convert.run(console),
+            Command::Compare(compare) => compare.run(console),
             Command::Verify(verify) => verify.run(console),
             Command::Repair(repair) => repair.run(console),
         };

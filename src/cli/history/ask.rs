@@ -1,7 +1,7 @@
 //! `rewamp history import --from`: what a running router answers to `get_events`. Made for the
 //! memory history of a Crossbar, which is in no file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rewamp_archive::{Answers, Record};
@@ -25,38 +25,34 @@ pub(super) struct Asked {
     /// File with the histories to ask for, one a line: `POLICY:URI`, or a topic
     #[arg(long, value_name = "FILE", requires = "from")]
     topics: Option<PathBuf>,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// As whom another router is joined.
+#[derive(Debug, Args)]
+pub(super) struct Access {
     /// Log in as this user, with the ticket or secret in REWAMP_SECRET
-    #[arg(long, value_name = "NAME", requires = "from")]
+    #[arg(long, value_name = "NAME")]
     authid: Option<String>,
+}
+
+impl Access {
+    pub(super) fn login(&self, realm: &str) -> Login {
+        Login {
+            realm: realm.into(),
+            authid: self.authid.as_deref().map(Into::into),
+            secret: self.authid.as_ref().and(std::env::var(SECRET).ok()),
+        }
+    }
 }
 
 impl Asked {
     /// The histories that are asked for.
     pub(super) fn topics(&self) -> Result<Vec<Filter>, Failure> {
-        let Some(file) = &self.topics else {
-            return Ok(Vec::new());
-        };
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| failed(format!("`{}`: {error}", file.display())))?;
-        let mut topics = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let line_text = match line.contains(':') {
-                true => line.to_owned(),
-                false => format!("exact:{line}"),
-            };
-            let topic = filter(&line_text).map_err(|why| {
-                let line = number + 1;
-                failed(format!("`{}`: line {line}: {why}", file.display()))
-            })?;
-            topics.push(topic);
-        }
-        match topics.is_empty() {
-            true => Err(failed(format!("`{}` names no topic", file.display()))),
-            false => Ok(topics),
+        match &self.topics {
+            Some(file) => topics(file),
+            None => Ok(Vec::new()),
         }
     }
 
@@ -69,11 +65,7 @@ impl Asked {
         let Some(url) = &self.from else {
             return Ok(Vec::new());
         };
-        let login = Login {
-            realm: realm.unwrap_or_default().into(),
-            authid: self.authid.as_deref().map(Into::into),
-            secret: self.authid.as_ref().and(std::env::var(SECRET).ok()),
-        };
+        let login = self.access.login(realm.unwrap_or_default());
         let at = |error: ClientError| failed(format!("{url}: {error}"));
         let mut client = Client::join(url, &login).map_err(at)?;
         let mut answers = Answers::default();
@@ -114,5 +106,31 @@ impl Asked {
             )?;
         }
         Ok(answers.in_order())
+    }
+}
+
+/// The topics and patterns that a file names, one a line.
+pub(super) fn topics(file: &Path) -> Result<Vec<Filter>, Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| failed(format!("`{}`: {error}", file.display())))?;
+    let mut topics = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let named = match line.contains(':') {
+            true => line.to_owned(),
+            false => format!("exact:{line}"),
+        };
+        let topic = filter(&named).map_err(|why| {
+            let line = number + 1;
+            failed(format!("`{}`: line {line}: {why}", file.display()))
+        })?;
+        topics.push(topic);
+    }
+    match topics.is_empty() {
+        true => Err(failed(format!("`{}` names no topic", file.display()))),
+        false => Ok(topics),
     }
 }
