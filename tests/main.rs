@@ -17,6 +17,7 @@ mod tour; // the programs of the README's five minutes
 mod readme; // the examples of its other chapters
 mod clean_stop; // SIGTERM: nothing is lost, everybody is told
 mod retention; // how long history is kept, and what happens when it is full
+mod room; // maxsize holds at every moment
 mod crash; // SIGKILL at full rate: what was acknowledged is there
 mod power_loss; // the disk forgets what was never synced
 mod many_realms; // hundreds of realms, few of them busy
