@@ -137,6 +137,11 @@ pub(crate) trait Committed {
     /// still shows. With it, [`floor`](Self::floor) leaves the filter's limit aside.
     fn limit_per_topic(&self, filter: FilterId) -> Option<u64>;
 
+    /// Whether any filter keeps so many events of each topic, or did.
+    fn is_any_by_topic(&self) -> bool {
+        false
+    }
+
     /// From where on the filter keeps the events of a topic, if `newer` more of it are to come.
     fn topic_floor(
         &self,

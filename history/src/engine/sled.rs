@@ -30,6 +30,9 @@ mod writer; //   append
 mod dispose; //  what is removed, now or later
 mod keeper; //   the thread that prepares and seals
 mod retain; //   and drops what nobody keeps
+mod unwanted; // what that is, event by event
+mod reclaim; //  and writes segments anew without it
+mod pace; //     stride by stride
 mod purge; //    events that have to go at once
 mod newest; //   the newest of every topic, in a segment
 mod count; //    how many there are
@@ -68,7 +71,7 @@ use self::shared::{Keeping, Shared, Sizes};
 use self::writer::Writer;
 use crate::error::{AppendError, OpenError, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
-use crate::filter::{ConfiguredFilter, Filter, FilterId, FilterTable, StoredTopic};
+use crate::filter::{ConfiguredFilter, FilterId, FilterTable, StoredTopic};
 use crate::page;
 use crate::query::{PageEnd, Purge, Query, Scope, Viewer};
 use crate::store::{
@@ -223,7 +226,7 @@ impl Sled {
         let writer = Writer::new(newest.max(mark.now().acknowledged), found.last_time);
         let head = Head {
             origin: catalog.origin.clone(),
-            filters: bare(filters.configured()),
+            filters: head::bare(filters.configured()),
         };
         let unsealed = segments.iter().any(|segment| segment.sealed().is_none());
         let keeping = Keeping {
@@ -331,15 +334,6 @@ fn start_keeper(shared: &Arc<Shared>, generation: u64) -> Result<JoinHandle<()>,
         path: shared.folder.clone(),
         source,
     })
-}
-
-/// What segments know of filters: not how much is kept.
-fn bare(filters: &[ConfiguredFilter]) -> Vec<ConfiguredFilter> {
-    let filters = filters.iter().map(|ConfiguredFilter { id, filter }| {
-        let filter = Filter::new(filter.uri.clone(), filter.match_policy);
-        ConfiguredFilter { id: *id, filter }
-    });
-    filters.collect()
 }
 
 /// Bytes that a clean end seals, at most: a few milliseconds.

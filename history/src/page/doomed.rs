@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use bytestring::ByteString;
+use hashbrown::HashSet;
 use rewamp_wamp::uri::matches;
 
 use super::history::History;
@@ -18,8 +19,8 @@ pub(crate) struct Doomed {
     pub(crate) events: u64,
     /// The filter's history begins behind this one, if all before it is to go.
     pub(crate) floor: Option<Sequence>,
-    /// The topic of a single event.
-    pub(crate) topic: Option<ByteString>,
+    /// Their topics, where older events of them have given way to these and would be back.
+    pub(crate) topics: HashSet<ByteString>,
 }
 
 /// Sequences, as sorted runs of which both ends are inclusive. 16 bytes a run: events that were
@@ -81,14 +82,17 @@ pub(crate) fn doomed(
     }
     let mut doomed = Doomed::nothing();
     let single = matches!(what, Purge::Publication(_));
+    let from_the_oldest = !single && !matches!(what, Purge::Topic(_)) && committed.is_whole(scope);
+    let by_topic = committed.is_any_by_topic();
     history.walk(target, &reach, false, &mut |event| {
         doomed.runs.add(event.sequence);
         doomed.events += 1;
         doomed.floor = Some(event.sequence);
-        doomed.topic = single.then(|| ByteString::from(event.topic));
+        if by_topic && !doomed.topics.contains(event.topic) {
+            doomed.topics.insert(ByteString::from(event.topic));
+        }
         ControlFlow::Continue(())
     })?;
-    let from_the_oldest = !single && !matches!(what, Purge::Topic(_)) && committed.is_whole(scope);
     doomed.floor = doomed.floor.filter(|_| from_the_oldest);
     Ok(doomed)
 }
@@ -99,7 +103,7 @@ impl Doomed {
             runs: Runs::default(),
             events: 0,
             floor: None,
-            topic: None,
+            topics: HashSet::new(),
         }
     }
 }

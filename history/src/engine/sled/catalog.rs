@@ -283,34 +283,32 @@ impl Catalog {
 
     /// Notes that a segment between others was dropped: what came after `previous`, up to `to`.
     pub(super) fn note_dropped(&mut self, previous: Sequence, to: Sequence) {
-        match self
-            .dropped
-            .iter_mut()
-            .find(|dropped| dropped.to == previous)
-        {
-            Some(before) => before.to = to,
-            None => self.dropped.push(Dropped {
-                from: previous.next(),
-                to,
-            }),
-        }
+        let from = previous.next();
+        self.dropped.push(Dropped { from, to });
         self.dropped.sort_by_key(|dropped| dropped.from);
-        // The run may have closed the gap to the one behind it.
+        // Runs that meet are one. They overlap where a run was noted and more of it went later.
         self.dropped.dedup_by(|next, before| {
-            let adjacent = before.to.next() == next.from;
-            if adjacent {
-                before.to = next.to;
+            let meets = next.from <= before.to.next();
+            if meets {
+                before.to = before.to.max(next.to);
             }
-            adjacent
+            meets
         });
     }
 
-    /// Forgets dropped runs and eras before the oldest event that is left.
-    pub(super) fn forget_dropped(&mut self, oldest: Sequence) {
-        self.dropped.retain(|dropped| dropped.to >= oldest);
+    /// Forgets dropped runs and eras from before the oldest segment, which comes after `previous`.
+    /// A run up to there may be what is missing between it and the floors.
+    pub(super) fn forget_dropped(&mut self, previous: Sequence) {
+        self.dropped.retain(|dropped| dropped.to >= previous);
         for known in &mut self.filters {
-            known.eras.retain(|era| era.until >= oldest);
+            known.eras.retain(|era| era.until > previous);
         }
+    }
+
+    /// Forgets dropped runs that lie within a segment: there is no gap any more.
+    pub(super) fn forget_dropped_within(&mut self, first: Sequence, last: Sequence) {
+        self.dropped
+            .retain(|dropped| dropped.from <= first || last <= dropped.to);
     }
 
     /// Whether an era ends between two segments: they must not be sealed together.
@@ -459,6 +457,12 @@ mod tests {
         assert!(!catalog.is_dropped(sequence(11), sequence(40)));
         catalog.note_dropped(sequence(20), sequence(30));
         assert!(catalog.is_dropped(sequence(11), sequence(40)));
+        assert_eq!(catalog.dropped.len(), 1);
+        catalog.note_dropped(sequence(35), sequence(38));
+        catalog.note_dropped(sequence(8), sequence(12));
+        assert!(catalog.is_dropped(sequence(9), sequence(40)));
+        assert_eq!(catalog.dropped.len(), 1);
+        catalog.forget_dropped(sequence(40));
         assert_eq!(catalog.dropped.len(), 1);
         catalog.forget_dropped(sequence(41));
         assert_eq!(catalog.dropped, []);

@@ -5,6 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::catalog::Known;
+use super::index::List;
+use super::pages::PageCache;
 use super::per_topic::TopicFloors;
 use super::segment::{Fault, Segment};
 use crate::event::{Sequence, Timestamp};
@@ -19,28 +21,48 @@ pub(super) fn limit_floor_of(
     if known.is_by_topic() {
         return TopicFloors::new(segments, known).limit_floor();
     }
-    limit_floor(segments, known.id, known.filter.limit, 0)
+    limit_floor(segments, known.id, known.filter.limit, 0, Sequence::MAX)
 }
 
-/// The newest event of a filter that its limit drops, with `more` to come; `None` if the limit
-/// drops none of those that are there.
+/// The newest event of a filter that its limit drops, as of the moment when `newest` was the
+/// newest of all and with `more` to come; `None` if the limit drops none of those that are there.
 pub(super) fn limit_floor(
     segments: &[Arc<Segment>],
     filter: FilterId,
     limit: Option<u64>,
     more: u64,
+    newest: Sequence,
 ) -> Result<Option<Sequence>, Fault> {
     let Some(limit) = limit else { return Ok(None) };
     let mut room = limit.saturating_sub(more);
     for segment in segments.iter().rev() {
-        let (count, last) = segment.filter(filter);
+        let list = segment.look_up(|index| index.filter(filter));
+        let count = segment.count_until(&list, newest)?;
         match u64::from(count).checked_sub(room) {
             None | Some(0) => room -= u64::from(count),
-            Some(_) if room == 0 => return Ok(Some(last)),
             Some(surplus) => return segment.sequence_at(filter, surplus as u32 - 1).map(Some),
         }
     }
     Ok(None)
+}
+
+impl Segment {
+    /// How many events of a list there were when `newest`, the last of a commit, was the newest
+    /// of all. What comes while a question is answered must push nothing out of its answer.
+    pub(super) fn count_until(&self, list: &List, newest: Sequence) -> Result<u32, Fault> {
+        if self.last().is_none_or(|(last, _)| last <= newest) {
+            return Ok(list.len());
+        }
+        let reach = Reach {
+            last: newest,
+            ..Reach::ALL
+        };
+        let mut pages = PageCache::default();
+        self.look_up(|index| {
+            let (_, until) = index.ordinals(&reach);
+            index.below(list, until, &mut pages)
+        })
+    }
 }
 
 /// The newest event of a filter from before `oldest`.

@@ -66,6 +66,15 @@ pub(super) struct Head {
     pub(super) filters: Vec<ConfiguredFilter>,
 }
 
+/// What segments know of filters: not how much is kept.
+pub(super) fn bare(filters: &[ConfiguredFilter]) -> Vec<ConfiguredFilter> {
+    let filters = filters.iter().map(|ConfiguredFilter { id, filter }| {
+        let filter = Filter::new(filter.uri.clone(), filter.match_policy);
+        ConfiguredFilter { id: *id, filter }
+    });
+    filters.collect()
+}
+
 impl Head {
     /// In an envelope with the magic of the file that it is in.
     pub(super) fn encode(&self, magic: [u8; 8]) -> Vec<u8> {

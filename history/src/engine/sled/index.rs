@@ -82,6 +82,9 @@ pub(super) trait Index {
     /// Blocks in order.
     fn blocks(&self) -> &[BlockEntry];
 
+    /// How many topics there are.
+    fn topics(&self) -> u32;
+
     /// The filter's events.
     fn filter(&self, filter: FilterId) -> List;
 
@@ -369,6 +372,10 @@ impl Index for Growing {
 
     fn blocks(&self) -> &[BlockEntry] {
         &self.blocks
+    }
+
+    fn topics(&self) -> u32 {
+        self.topics.len() as u32
     }
 
     fn filter(&self, filter: FilterId) -> List {

@@ -13,12 +13,11 @@ use parking_lot::{MutexGuard, RwLock};
 use super::active::Db;
 use super::dispose::Leaving;
 use super::index::Growing;
-use super::rescan::rescan;
-use super::seal::{SealError, seal};
+use super::reclaim::{Reclaiming, Urgency};
 use super::segment::{Blocks, Body, Segment};
 use super::shared::{Keeping, Shared, Trouble};
 use crate::error::StoreError;
-use crate::event::{EventRef, Sequence};
+use crate::event::Sequence;
 use crate::store::Full;
 
 /// How long events may be without a sync where `sync` is off.
@@ -28,10 +27,7 @@ const UNSYNCED: Duration = Duration::from_secs(1);
 const RELEASED: Duration = Duration::from_millis(100);
 
 /// More than a database without events takes.
-const EMPTY_SEGMENT: u64 = 64 << 10;
-
-/// A sealed file of up to this is always sealed anew with what comes after it, in bytes.
-const SMALL: u64 = 64 << 10;
+pub(super) const EMPTY_SEGMENT: u64 = 64 << 10;
 
 /// The folder of a growing segment.
 pub(super) fn active_path(folder: &Path, generation: u64) -> PathBuf {
@@ -49,6 +45,8 @@ pub(super) struct Keeper {
     unsynced_since: Option<Instant>,
     /// What the disk has not let go yet.
     pub(super) leaving: Vec<Leaving>,
+    /// What sealed segments have of no use.
+    pub(super) reclaiming: Reclaiming,
     /// The last work could not be done.
     failing: Option<Failing>,
     /// The last sync of events that nobody waits for could not be done.
@@ -86,6 +84,7 @@ impl Keeper {
             retired: Vec::new(),
             unsynced_since: None,
             leaving: Vec::new(),
+            reclaiming: Reclaiming::default(),
             failing: None,
             sync_fails: Trouble::default(),
         };
@@ -254,11 +253,12 @@ impl Keeper {
         prepared?;
         self.drop_dead()?;
         self.remove_retired()?;
+        let reclaimed = self.reclaim();
         let shared = &self.shared;
         gone.and(shared.save_again())?;
         shared.count_room(&shared.keeping.lock());
         self.give_room()?;
-        sealed
+        sealed.map(drop).and(reclaimed)
     }
 
     /// Seals all that is not sealed, for a store that goes to rest: nothing grows any more.
@@ -299,17 +299,21 @@ impl Keeper {
         }
     }
 
-    /// Drops the oldest sealed segments until there is what the writer waits for.
+    /// Drops the oldest sealed segments until there is what the writer waits for; not before all
+    /// is sealed, where that is what makes room.
     fn give_room(&mut self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         loop {
             shared.measure();
             let keeping = shared.keeping.lock();
-            if keeping.wanted == 0 || shared.used(&keeping) + keeping.wanted <= shared.sizes.max {
+            let wanted = keeping.wanted + shared.spared_for_sealing();
+            if keeping.wanted == 0 || shared.used(&keeping) + wanted <= shared.sizes.max {
                 return Ok(());
             }
             drop(keeping);
-            if !self.drop_oldest()? {
+            if shared.by_topic && self.seal_oldest()? {
+                self.remove_retired()?;
+            } else if !self.drop_oldest()? {
                 return Err(self.no_room());
             }
         }
@@ -326,7 +330,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn no_room(&self) -> StoreError {
+    pub(super) fn no_room(&self) -> StoreError {
         StoreError::Engine {
             what: "cannot make room",
             path: self.shared.folder.clone(),
@@ -346,11 +350,18 @@ impl Keeper {
         }
         drop(keeping);
         self.set_aside(EMPTY_SEGMENT)?;
+        self.prepare_next()
+    }
+
+    /// Prepares the next segment, for which room is set aside.
+    pub(super) fn prepare_next(&mut self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
         let generation = self.next_generation;
         let path = active_path(&shared.folder, generation);
         let db = match Db::create(&shared.disk, &path, &shared.head, shared.sizes.cache()) {
             Ok(db) => db,
             Err(error) => {
+                shared.has_taken(EMPTY_SEGMENT, 0);
                 // An empty database is worth nothing, and is never opened a second time.
                 if self.discard(&path).is_err() {
                     self.next_generation += 1;
@@ -370,7 +381,7 @@ impl Keeper {
             mark: shared.head.origin.block_mark(),
             damaged: false,
         };
-        self.shared.measure();
+        shared.has_taken(EMPTY_SEGMENT, shared.disk.size(&segment.path));
         let mut keeping = shared.keeping.lock();
         keeping.next = Some(Arc::new(segment));
         keeping.wants_next = false;
@@ -379,105 +390,30 @@ impl Keeper {
         Ok(())
     }
 
-    /// Seals the oldest segment that no longer grows, with those before it that are small.
-    fn seal_oldest(&mut self) -> Result<(), StoreError> {
+    /// Seals the oldest segment that no longer grows, with those before it that are small; says
+    /// whether there was one.
+    fn seal_oldest(&mut self) -> Result<bool, StoreError> {
         let shared = Arc::clone(&self.shared);
         let (segments, growing) = shared.segments_and_growing();
         let grows =
             |segment: &Arc<Segment>| growing.as_ref().is_some_and(|g| Arc::ptr_eq(g, segment));
         let full = |segment: &&Arc<Segment>| segment.sealed().is_none() && !grows(segment);
         let Some(at) = segments.iter().position(|segment| full(&segment)) else {
-            return Ok(());
+            return Ok(false);
         };
         let Some(segment) = segments.get(at) else {
-            return Ok(());
+            return Ok(false);
         };
         if segments.iter().filter(full).count() > 1 {
             shared.keeping.lock().work = true;
         }
-        if self.is_dead(segment, &segments)? {
-            let segment = Arc::clone(segment);
-            drop(segments);
-            return self.drop_segment(&segment);
+        let survey = self.survey(&segments)?;
+        if survey.is_dead(segment) {
+            return self.drop_segment(&Arc::clone(segment)).map(|()| true);
         }
         let before = segments.get(..at).unwrap_or_default();
-        let mut sources = self.with_small_ones_before(before, segment);
-        self.set_aside(sources.iter().map(|source| source.sealed_bytes()).sum())?;
-        let sealed = match self.seal(&sources, &|_| true) {
-            // sled does not answer any more, or its memory and its file disagree: the file has
-            // what was committed.
-            Err(SealError::Source(error)) => {
-                log::warn!("{error}; reading the file instead");
-                sources = vec![rescan(&shared, segment)?];
-                self.seal(&sources, &|_| true)?
-            }
-            sealed => sealed?,
-        };
-        let old: Vec<u64> = sources.iter().map(|source| source.generation).collect();
-        shared.change_segments(|segments| {
-            let at = segments
-                .iter()
-                .position(|kept| old.contains(&kept.generation));
-            segments.retain(|kept| !old.contains(&kept.generation));
-            if let (Some(at), Some(sealed)) = (at, sealed) {
-                segments.insert(at.min(segments.len()), Arc::new(sealed));
-            }
-        });
+        let sources = self.sources(survey, before, segment)?;
         drop(segments);
-        let mut removed = Ok(());
-        for source in sources {
-            match source.sealed() {
-                Some(_) => removed = removed.and(self.discard(&source.path)),
-                None => self.retired.push(source),
-            }
-        }
-        self.shared.measure();
-        removed
-    }
-
-    /// Seals those events of some segments that are to be kept.
-    pub(super) fn seal(
-        &self,
-        sources: &[Arc<Segment>],
-        keep: &dyn Fn(&EventRef<'_>) -> bool,
-    ) -> Result<Option<Segment>, SealError> {
-        let mut holes = Vec::new();
-        let sealed = seal(
-            &self.shared.disk,
-            &self.shared.folder,
-            sources,
-            keep,
-            &mut holes,
-        )?;
-        self.shared
-            .note_holes(&holes, "blocks of a segment are damaged");
-        Ok(sealed)
-    }
-
-    /// A segment and the sealed ones before it that are to make one file with it: many short
-    /// lives must not leave many small files. One that is more than twice as large as what comes
-    /// after it waits until more has come, so that no event is written again more often than its
-    /// file doubles.
-    fn with_small_ones_before(
-        &self,
-        before: &[Arc<Segment>],
-        segment: &Arc<Segment>,
-    ) -> Vec<Arc<Segment>> {
-        let mut sources = vec![Arc::clone(segment)];
-        let mut size = segment.sealed_bytes();
-        for before in before.iter().rev() {
-            let Some(sealed) = before.sealed() else { break };
-            let joins = before.head == segment.head
-                && !before.damaged
-                && !self.shared.catalog.lock().has_era_between(before, segment)
-                && sealed.size() <= (2 * size).max(SMALL)
-                && sealed.size() + size <= self.shared.sizes.segment / 4;
-            if !joins {
-                break;
-            }
-            size += sealed.size();
-            sources.insert(0, Arc::clone(before));
-        }
-        sources
+        self.merge(sources, Urgency::Due)
     }
 }

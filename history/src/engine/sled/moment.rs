@@ -189,7 +189,13 @@ impl Committed for Moment<'_> {
         if known.is_by_topic() {
             return Ok(dropped);
         }
-        let limited = limit_floor(&self.segments, filter, self.limit(filter), more);
+        let limited = limit_floor(
+            &self.segments,
+            filter,
+            self.limit(filter),
+            more,
+            self.newest,
+        );
         match limited {
             Ok(limited) => Ok(dropped.max(limited.unwrap_or_default())),
             // The page shows a few more than the limit, instead of nothing at all.
@@ -206,6 +212,10 @@ impl Committed for Moment<'_> {
             .then(|| known.filter.limit_per_topic.unwrap_or(u64::MAX))
     }
 
+    fn is_any_by_topic(&self) -> bool {
+        self.shared.by_topic
+    }
+
     fn topic_floor(
         &self,
         filter: FilterId,
@@ -216,7 +226,7 @@ impl Committed for Moment<'_> {
         let Some(known) = known else {
             return Ok(Sequence::ZERO);
         };
-        match topic_floor(&self.segments, &known, topic, newer) {
+        match topic_floor(&self.segments, &known, topic, newer, self.newest) {
             Ok(floor) => Ok(floor),
             // A few more are shown than the limit, instead of nothing at all.
             Err(Fault::Damaged) => Ok(Sequence::ZERO),

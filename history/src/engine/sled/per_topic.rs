@@ -20,43 +20,63 @@ use crate::page::{Reach, Target};
 /// 65,536: with names of 100 bytes some 10 MB. When it is full it begins anew: cost, not history.
 const REMEMBERED: usize = 65_536;
 
-/// From where on a filter keeps the events of a topic, if `newer` more are to come; before it,
-/// they gave way to newer ones.
+/// From where on a filter keeps the events of a topic, as of the moment when `newest` was the
+/// newest of all, if `newer` more are to come; before it, they gave way to newer ones.
 pub(super) fn topic_floor(
     segments: &[Arc<Segment>],
     known: &Known,
     topic: &str,
     newer: u64,
+    newest: Sequence,
 ) -> Result<Sequence, Fault> {
+    let newest_of = |until, count| {
+        let counted = Counted {
+            filter: known.id,
+            until,
+            newest,
+        };
+        newest_of(segments, &counted, topic, count)
+    };
     let mut floor = match known.filter.limit_per_topic {
         Some(each) if each <= newer => return Ok(Sequence::MAX),
-        Some(each) => newest_of(segments, known.id, topic, Sequence::MAX, each - newer)?,
+        Some(each) => newest_of(Sequence::MAX, each - newer)?,
         None => Sequence::ZERO,
     };
     for era in &known.eras {
-        let kept = newest_of(segments, known.id, topic, era.until, era.each)?;
+        let kept = newest_of(era.until, era.each)?;
         floor = floor.max(kept);
     }
     Ok(floor)
 }
 
-/// The `count`th newest event of a topic up to `until`, which is the end of a segment.
+/// Which events count.
+struct Counted {
+    filter: FilterId,
+    /// Those of segments that end here or before.
+    until: Sequence,
+    /// The newest of all.
+    newest: Sequence,
+}
+
+/// The `count`th newest event of a topic.
 fn newest_of(
     segments: &[Arc<Segment>],
-    filter: FilterId,
+    counted: &Counted,
     topic: &str,
-    until: Sequence,
     count: u64,
 ) -> Result<Sequence, Fault> {
     let mut left = count;
     for segment in segments.iter().rev() {
-        let within = segment.last().is_some_and(|(last, _)| last <= until);
-        if !within || !segment.knows(filter) {
+        let within = segment
+            .last()
+            .is_some_and(|(last, _)| last <= counted.until);
+        if !within || !segment.knows(counted.filter) {
             continue;
         }
         let mut pages = PageCache::default();
         let list = segment.look_up(|index| index.topic(topic, &mut pages))?;
-        match u64::from(list.len()).checked_sub(left) {
+        let events = u64::from(segment.count_until(&list, counted.newest)?);
+        match events.checked_sub(left) {
             Some(older) => {
                 let hit = segment.look_up(|index| {
                     let ordinal = index.at(&list, older as u32, &mut pages)?;
@@ -65,7 +85,7 @@ fn newest_of(
                 let mut buffer = Buffer::default();
                 return Ok(segment.event(&hit, &mut buffer)?.sequence);
             }
-            None => left -= u64::from(list.len()),
+            None => left -= events,
         }
     }
     Ok(Sequence::ZERO)
@@ -92,7 +112,7 @@ impl<'a> TopicFloors<'a> {
         if let Some(floor) = self.floors.get(topic) {
             return Ok(*floor);
         }
-        let floor = topic_floor(self.segments, self.known, topic, 0)?;
+        let floor = topic_floor(self.segments, self.known, topic, 0, Sequence::MAX)?;
         if self.floors.len() >= REMEMBERED {
             self.floors.clear();
         }

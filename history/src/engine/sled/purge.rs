@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
+use hashbrown::HashSet;
 
 use super::Sled;
 use super::catalog::Known;
@@ -15,6 +16,8 @@ use super::floors::limit_floor_of;
 use super::keeper::Keeper;
 use super::moment::Moment;
 use super::per_topic::topic_floor;
+use super::reclaim::Urgency;
+use super::seal::Source;
 use super::segment::{Fault, Segment, store_error};
 use crate::error::{QueryError, StoreError};
 use crate::event::{EventRef, Sequence};
@@ -93,8 +96,9 @@ impl Sled {
         if raised {
             shared.save_catalog();
         }
-        if let Some(topic) = doomed.topic.take() {
-            let older = given_way(&segments, &filters, &topic)?;
+        if !doomed.topics.is_empty() {
+            let filters = shared.catalog.lock().filters.clone();
+            let older = given_way(&segments, &filters, &doomed.topics)?;
             older.into_iter().for_each(|event| doomed.runs.add(event));
             doomed.runs.sort();
         }
@@ -102,42 +106,47 @@ impl Sled {
     }
 }
 
-/// Events of a topic that gave way to newer ones in every filter that holds it: with one of the
-/// newer ones gone they would be back.
+/// Events of some topics that every filter that holds them has dropped, some for newer ones of
+/// their topic: with one of those gone they would be back.
 fn given_way(
     segments: &[Arc<Segment>],
     filters: &[Known],
-    topic: &ByteString,
+    topics: &HashSet<ByteString>,
 ) -> Result<Vec<Sequence>, Fault> {
     let mut found = Vec::new();
     for segment in segments {
         let table = FilterTable::new(segment.head.filters.clone());
-        let holding = table.topic_or_bare(topic);
-        let mut floor = Sequence::MAX;
-        for id in holding.filters() {
-            let known = filters.iter().find(|known| known.id == *id);
-            floor = floor.min(match known {
-                Some(known) if known.is_by_topic() => topic_floor(segments, known, topic, 0)?,
-                _ => Sequence::ZERO,
-            });
+        for topic in topics {
+            let holding = table.topic_or_bare(topic);
+            let Some(filter) = holding.filters().first() else {
+                continue;
+            };
+            let mut floor = Sequence::MAX;
+            for id in holding.filters() {
+                let known = filters.iter().find(|known| known.id == *id);
+                let dropped = known.map_or(Sequence::ZERO, |known| known.floor.next());
+                floor = floor.min(match known {
+                    Some(known) if known.is_by_topic() => {
+                        dropped.max(topic_floor(segments, known, topic, 0, Sequence::MAX)?)
+                    }
+                    _ => dropped,
+                });
+            }
+            let _ = segment.walk(
+                *filter,
+                Target::Topic(topic),
+                &Reach::ALL,
+                false,
+                &mut |event| {
+                    if event.sequence >= floor {
+                        return ControlFlow::Break(());
+                    }
+                    found.push(event.sequence);
+                    ControlFlow::Continue(())
+                },
+                &mut Vec::new(),
+            )?;
         }
-        let Some(filter) = holding.filters().first() else {
-            continue;
-        };
-        let _ = segment.walk(
-            *filter,
-            Target::Topic(topic),
-            &Reach::ALL,
-            false,
-            &mut |event| {
-                if event.sequence >= floor {
-                    return ControlFlow::Break(());
-                }
-                found.push(event.sequence);
-                ControlFlow::Continue(())
-            },
-            &mut Vec::new(),
-        )?;
     }
     Ok(found)
 }
@@ -246,7 +255,12 @@ impl Keeper {
             shared.catalog.lock().note_dropped(last, end);
             shared.save_catalog();
         }
-        let sealed = self.seal(std::slice::from_ref(segment), keep)?;
+        let source = Source::whole(segment);
+        let sealed = self.seal(&[source], keep, Urgency::Due, segment.sealed_bytes());
+        let sealed = match sealed {
+            Ok(sealed) => sealed,
+            Err(error) => return error.unless_urgent(),
+        };
         shared.change_segments(|segments| {
             let at = segments.iter().position(|kept| Arc::ptr_eq(kept, segment));
             if let (Some(at), Some(sealed)) = (at, sealed)

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::floors::{age_floor, limit_floor_of};
+use super::floors::age_floor;
 use super::keeper::Keeper;
 use super::seal::sealed_path;
 use super::segment::{Segment, store_error};
+use super::unwanted::Survey;
 use crate::error::StoreError;
 use crate::event::Timestamp;
 use crate::store::Full;
@@ -13,14 +14,14 @@ use crate::store::Full;
 impl Keeper {
     /// Raises the floors of filters whose oldest events have become too old, for good; a growing
     /// segment in which nobody keeps anything any more ends.
-    pub(super) fn expire(&self) -> Result<(), StoreError> {
-        let shared = &self.shared;
+    pub(super) fn expire(&mut self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
         if shared.tell_time_every.is_none() {
             return Ok(());
         }
         let segments = shared.segments();
         let filters = shared.catalog.lock().filters.clone();
-        let mut raised = false;
+        let mut raised = Vec::new();
         for known in filters {
             let oldest = known.filter.oldest_at(shared.now());
             if oldest == Timestamp::ZERO {
@@ -28,17 +29,20 @@ impl Keeper {
             }
             let floor = age_floor(&segments, known.id, oldest)
                 .map_err(|fault| store_error("cannot read", &shared.folder, fault))?;
-            if let Some(floor) = floor {
-                raised |= shared.catalog.lock().raise_floor(known.id, floor);
+            if let Some(floor) = floor
+                && shared.catalog.lock().raise_floor(known.id, floor)
+            {
+                raised.push(floor);
             }
         }
-        if !raised {
+        if raised.is_empty() {
             return Ok(());
         }
         shared.save_catalog();
+        self.reclaiming.floors_rose(&segments, &raised);
         let active = shared.keeping.lock().active.clone();
         if let Some(active) = active
-            && self.is_dead(&active, &segments)?
+            && self.survey(&segments)?.is_dead(&active)
         {
             shared.retire_active();
         }
@@ -58,37 +62,28 @@ impl Keeper {
         }
     }
 
+    /// What filters keep of these segments.
+    pub(super) fn survey<'s>(
+        &self,
+        segments: &'s [Arc<Segment>],
+    ) -> Result<Survey<'s>, StoreError> {
+        Survey::new(&self.shared, segments)
+            .map_err(|fault| store_error("cannot read", &self.shared.folder, fault))
+    }
+
     /// Drops sealed segments of which no filter keeps anything.
     pub(super) fn drop_dead(&mut self) -> Result<(), StoreError> {
         if !self.leaving.is_empty() {
             return Ok(());
         }
         let segments = self.shared.segments();
+        let survey = self.survey(&segments)?;
         for segment in segments.iter() {
-            if segment.sealed().is_some() && self.is_dead(segment, &segments)? {
+            if segment.sealed().is_some() && survey.is_dead(segment) {
                 self.drop_segment(segment)?;
             }
         }
         Ok(())
-    }
-
-    /// Whether there are events, of which no filter keeps any.
-    pub(super) fn is_dead(
-        &self,
-        segment: &Segment,
-        segments: &[Arc<Segment>],
-    ) -> Result<bool, StoreError> {
-        let filters = segment.filters();
-        for (filter, last) in &filters {
-            let known = self.shared.catalog.lock().known(*filter).cloned();
-            let Some(known) = known else { return Ok(false) };
-            let floor = limit_floor_of(segments, &known);
-            let floor = floor.map_err(|fault| store_error("cannot read", &segment.path, fault))?;
-            if *last > known.floor.max(floor.unwrap_or_default()) {
-                return Ok(false);
-            }
-        }
-        Ok(!filters.is_empty())
     }
 
     /// Lets a segment go that does not grow: its floors are kept, its space is given back.
@@ -123,14 +118,14 @@ impl Keeper {
         let shared = &self.shared;
         let segments = shared.segments();
         let at = segments.iter().position(|kept| Arc::ptr_eq(kept, segment));
-        let later = segments.iter().skip(at.map_or(0, |at| at + 1));
-        let next = later.filter_map(|later| later.ends()).next();
+        let mut later = segments.iter().skip(at.map_or(0, |at| at + 1));
+        let next = later.find(|later| later.ends().is_some());
         let mut catalog = shared.catalog.lock();
         for (filter, last) in segment.filters() {
             catalog.raise_floor(filter, last);
         }
         match (next, segment.last()) {
-            (Some((next, _)), _) if at == Some(0) => catalog.forget_dropped(next),
+            (Some(next), _) if at == Some(0) => catalog.forget_dropped(next.previous()),
             (_, Some((last, _))) => catalog.note_dropped(segment.previous(), last),
             _ => {}
         }

@@ -11,12 +11,13 @@ use bytestring::ByteString;
 
 use super::block::{Packer, Place};
 use super::bloom::Bloom;
-use super::disk::{Disk, DiskError, Done};
+use super::disk::{Disk, DiskError};
 use super::head::Head;
 use super::index::{BlockEntry, Growing, List};
 use super::pages::{TopicEntry, put_ordinals, put_pairs, put_topics};
 use super::sealed::{self, Array, Sealed, Summary};
-use super::segment::{Body, Hole, Segment, store_error};
+use super::segment::{Body, Buffer, Fault, Hole, Segment, hit_at, store_error};
+use super::unwanted::Unwanted;
 use crate::error::StoreError;
 use crate::event::{EventRef, Sequence};
 use crate::filter::FilterTable;
@@ -27,6 +28,9 @@ const BLOCK: usize = 8_192;
 
 /// Bytes written between two syncs: a commit that comes at the same time waits for no more.
 const STRIDE: usize = 1 << 20;
+
+/// A sealed file takes about so much besides its events: no array takes less than a page.
+const LEAST: u64 = 24 << 10;
 
 /// The file of a sealed segment.
 pub(super) fn sealed_path(folder: &Path, generation: u64) -> PathBuf {
@@ -46,9 +50,55 @@ pub(super) fn bad_path(path: &Path) -> PathBuf {
         .unwrap_or_else(|| numbered(0))
 }
 
+/// A segment that is sealed, without the events that no filter keeps.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) segment: Arc<Segment>,
+    pub(super) unwanted: Unwanted,
+}
+
+impl Source {
+    /// With all that it has.
+    pub(super) fn whole(segment: &Arc<Segment>) -> Self {
+        Self {
+            segment: Arc::clone(segment),
+            unwanted: Unwanted::default(),
+        }
+    }
+
+    /// About how many bytes of the sealed file are its.
+    pub(super) fn bytes(&self) -> u64 {
+        let bytes = self.segment.sealed_bytes();
+        bytes.saturating_sub(self.unwanted.bytes()).max(LEAST)
+    }
+
+    /// The newest event that is kept.
+    pub(super) fn newest(&self) -> Result<Option<Sequence>, Fault> {
+        let events = 0..self.segment.events();
+        let newest = events.rev().find(|ordinal| !self.unwanted.holds(*ordinal));
+        let Some(newest) = newest else {
+            return Ok(None);
+        };
+        let hit = self.segment.look_up(|index| hit_at(index, newest));
+        let hit = hit.ok_or(Fault::Damaged)?;
+        match self.segment.event(&hit, &mut Buffer::default()) {
+            Ok(event) => Ok(Some(event.sequence)),
+            // It goes with its block, and what is before it there cannot be told.
+            Err(Fault::Damaged) => Ok(self.segment.last().map(|(last, _)| last)),
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+/// Called before each stride is written, with the bytes of the file so far and after it. It may
+/// take its time, or say that nothing is to be sealed.
+pub(super) type Pace<'p> = &'p mut dyn FnMut(u64, u64) -> Result<(), SealError>;
+
 /// Why nothing was sealed.
 #[derive(Debug)]
 pub(super) enum SealError {
+    /// There is something more urgent to do.
+    Urgent,
     /// A source could not be read.
     Source(StoreError),
     /// The file could not be written: the sources are as good as before.
@@ -61,10 +111,12 @@ impl From<DiskError> for SealError {
     }
 }
 
-impl From<SealError> for StoreError {
-    fn from(error: SealError) -> Self {
-        match error {
-            SealError::Source(error) | SealError::Target(error) => error,
+impl SealError {
+    /// `Ok` where there was something more urgent to do.
+    pub(super) fn unless_urgent(self) -> Result<(), StoreError> {
+        match self {
+            Self::Urgent => Ok(()),
+            Self::Source(error) | Self::Target(error) => Err(error),
         }
     }
 }
@@ -75,18 +127,19 @@ impl From<SealError> for StoreError {
 pub(super) fn seal(
     disk: &Disk,
     folder: &Path,
-    sources: &[Arc<Segment>],
+    sources: &[Source],
     keep: &dyn Fn(&EventRef<'_>) -> bool,
+    pace: Pace<'_>,
     holes: &mut Vec<Hole>,
 ) -> Result<Option<Segment>, SealError> {
-    let Some(newest) = sources.last() else {
+    let Some(newest) = sources.last().map(|newest| &*newest.segment) else {
         return Ok(None);
     };
     let path = sealed_path(folder, newest.generation);
-    let sealed = write(disk, &path, newest, sources, keep, holes);
+    let sealed = write(disk, &path, newest, sources, keep, pace, holes);
     // What was written only takes room, which may be what is missing; unless it is all there is
     // in place of a damaged file that has been set aside.
-    if sealed.is_err() && sources.iter().all(|source| source.path.exists()) {
+    if sealed.is_err() && sources.iter().all(|source| source.segment.path.exists()) {
         let _ = disk.remove(&path.with_extension("tmp"));
     }
     Ok(sealed?.map(|sealed| Segment {
@@ -103,12 +156,13 @@ fn write(
     disk: &Disk,
     path: &Path,
     newest: &Segment,
-    sources: &[Arc<Segment>],
+    sources: &[Source],
     keep: &dyn Fn(&EventRef<'_>) -> bool,
+    pace: Pace<'_>,
     holes: &mut Vec<Hole>,
 ) -> Result<Option<Sealed>, SealError> {
     let oldest = sources.first();
-    let previous = oldest.map_or(Sequence::ZERO, |oldest| oldest.previous());
+    let previous = oldest.map_or(Sequence::ZERO, |oldest| oldest.segment.previous());
     let draft_path = path.with_extension("tmp");
     let mut draft = Draft::begin(
         disk,
@@ -116,10 +170,12 @@ fn write(
         &newest.head,
         newest.mark,
         previous,
+        pace,
     )?;
-    for source in sources {
+    for Source { segment, unwanted } in sources {
         let mut failed = None;
-        let walked = source.walk_all(
+        let walked = segment.walk_but(
+            unwanted,
             &mut |event| match keep(event).then(|| draft.push(event)).transpose() {
                 Ok(_) => ControlFlow::Continue(()),
                 Err(error) => {
@@ -130,14 +186,14 @@ fn write(
             holes,
         );
         let _ = walked
-            .map_err(|fault| SealError::Source(store_error("cannot seal", &source.path, fault)))?;
+            .map_err(|fault| SealError::Source(store_error("cannot seal", &segment.path, fault)))?;
         if let Some(error) = failed {
-            return Err(error.into());
+            return Err(error);
         }
     }
-    let since = sources.iter().map(|source| source.since()).min();
+    let since = sources.iter().map(|source| source.segment.since()).min();
     // One that is whole, and written anew, is replaced; a damaged one is set aside.
-    let replaces = |source: &Arc<Segment>| source.damaged && source.path == path;
+    let replaces = |source: &Source| source.segment.damaged && source.segment.path == path;
     if path.exists() && sources.iter().any(replaces) {
         draft.damaged = true;
     }
@@ -151,6 +207,7 @@ fn write(
 /// A sealed file in the making.
 struct Draft<'a> {
     disk: &'a Disk,
+    pace: Pace<'a>,
     path: PathBuf,
     /// It takes the place of a damaged sealed file, which is set aside. Another one there is what
     /// an attempt has left that failed at the very end.
@@ -158,6 +215,8 @@ struct Draft<'a> {
     file: File,
     /// Bytes of the file so far, including those in `buffer`.
     place: u64,
+    /// Those that are written.
+    written: u64,
     buffer: Vec<u8>,
     head: &'a Head,
     filters: FilterTable,
@@ -179,15 +238,18 @@ impl<'a> Draft<'a> {
         head: &'a Head,
         mark: [u8; 8],
         previous: Sequence,
-    ) -> Done<Self> {
+        pace: Pace<'a>,
+    ) -> Result<Self, SealError> {
         let file = disk.create(&path)?;
         let buffer = head.encode(sealed::MAGIC);
         Ok(Self {
             disk,
+            pace,
             path,
             damaged: false,
             file,
             place: buffer.len() as u64,
+            written: 0,
             buffer,
             head,
             filters: FilterTable::new(head.filters.clone()),
@@ -202,7 +264,7 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn push(&mut self, event: &EventRef<'_>) -> Done {
+    fn push(&mut self, event: &EventRef<'_>) -> Result<(), SealError> {
         if !self.packer.has_room(event, BLOCK) {
             self.close_block()?;
         }
@@ -232,7 +294,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn close_block(&mut self) -> Done {
+    fn close_block(&mut self) -> Result<(), SealError> {
         let Some(first) = self.first.take() else {
             return Ok(());
         };
@@ -259,14 +321,17 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn flush(&mut self) -> Done {
+    fn flush(&mut self) -> Result<(), SealError> {
+        let end = self.written + self.buffer.len() as u64;
+        (self.pace)(self.written, end)?;
         self.disk.write(&self.path, &mut self.file, &self.buffer)?;
+        self.written = end;
         self.buffer.clear();
-        self.disk.sync(&self.path, &self.file)
+        Ok(self.disk.sync(&self.path, &self.file)?)
     }
 
     /// Index and summary, then the file gets its name. `None` without events.
-    fn finish(mut self, since: u64, path: &Path) -> Done<Option<Sealed>> {
+    fn finish(mut self, since: u64, path: &Path) -> Result<Option<Sealed>, SealError> {
         self.close_block()?;
         let Some((last, last_time)) = self.index.last() else {
             return Ok(None);

@@ -322,6 +322,10 @@ impl Index for Sealed {
         &self.summary.blocks
     }
 
+    fn topics(&self) -> u32 {
+        self.summary.topics.count
+    }
+
     fn filter(&self, filter: FilterId) -> List {
         self.filters
             .get(&filter)

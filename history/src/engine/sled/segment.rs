@@ -371,7 +371,7 @@ impl Segment {
     }
 
     /// The sequences that a damaged block may have held.
-    fn hole(&self, hit: &Hit) -> Hole {
+    pub(super) fn hole(&self, hit: &Hit) -> Hole {
         let next = match &self.body {
             Body::Open { index, .. } => next_block(index.read().blocks(), hit.first),
             Body::Sealed(sealed) => next_block(sealed.blocks(), hit.first),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::active::Db;
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Known};
 use super::disk::{Disk, Done};
 use super::head::Head;
 use super::mark::{Mark, Marked};
@@ -90,6 +90,8 @@ pub(super) struct Shared {
     /// What segments of this life begin with.
     pub(super) head: Head,
     pub(super) filters: Arc<FilterTable>,
+    /// Whether a filter keeps so many events of each topic: what is sealed loses much then.
+    pub(super) by_topic: bool,
     pub(super) catalog: Mutex<Catalog>,
     pub(super) catalog_fails: Trouble,
     pub(super) mark_fails: Trouble,
@@ -180,6 +182,7 @@ impl Shared {
                 catalog.filters.iter().map(|known| &known.filter),
             ),
             filters,
+            by_topic: catalog.filters.iter().any(Known::is_by_topic),
             now: AtomicU64::new(catalog.told.nanos()),
             aged: AtomicU64::new(0),
             catalog: Mutex::new(catalog),
@@ -277,6 +280,32 @@ impl Shared {
         fits
     }
 
+    /// The same for what can wait: only if what grows has its room as well, to its end and on in
+    /// the next one.
+    pub(super) fn set_aside_idle(&self, bytes: u64) -> bool {
+        let keeping = self.keeping.lock();
+        let log = keeping.active.as_ref().and_then(|active| active.db());
+        let log = log.map_or(0, Db::size);
+        let sizes = &self.sizes;
+        let growth = sizes.segment_end().saturating_sub(log) + sizes.growth(sizes.commit());
+        let fits = self.used(&keeping) + bytes + growth <= sizes.max;
+        if fits {
+            self.others.fetch_add(bytes, Ordering::AcqRel);
+        }
+        fits
+    }
+
+    /// Sets aside again what [`Self::measure`] has let go.
+    pub(super) fn keep_aside(&self, bytes: u64) {
+        self.others.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// What was set aside has been written, and takes so much.
+    pub(super) fn has_taken(&self, aside: u64, taken: u64) {
+        self.others.fetch_add(taken, Ordering::AcqRel);
+        self.others.fetch_sub(aside, Ordering::AcqRel);
+    }
+
     /// Measures the folder. What was set aside is not any more.
     pub(super) fn measure(&self) {
         loop {
@@ -291,6 +320,19 @@ impl Shared {
                 self.others.store(others, Ordering::Release);
                 return;
             }
+        }
+    }
+
+    /// Bytes that a commit leaves for sealing what waits for it: by that comes more room than by
+    /// dropping history, where events give way to newer ones of their topic.
+    pub(super) fn spared_for_sealing(&self) -> u64 {
+        if !self.by_topic {
+            return 0;
+        }
+        match self.unsealed() {
+            ..2 => 0,
+            2 => self.sizes.segment / 4,
+            _ => self.sizes.segment * 3 / 4,
         }
     }
 

@@ -6,6 +6,7 @@ mod damage; //  flipped, zeroed, cut, removed
 mod failing; // the k-th file operation fails
 mod aged; //    what is too old leaves the disk
 mod purging; // what was purged is in no file
+mod reclaiming; // what nobody keeps leaves the disk
 mod refuse; //  a full store takes nothing more
 mod torn; //    commits of which the power left a part
 mod room; //    maxsize holds at every moment

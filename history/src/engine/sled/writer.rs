@@ -274,7 +274,8 @@ impl Writer {
                 keeping.work = true;
                 shared.changed.notify_all();
             }
-            let fits = shared.used(&keeping) + growth <= shared.sizes.max;
+            let spared = shared.spared_for_sealing();
+            let fits = shared.used(&keeping) + growth + spared <= shared.sizes.max;
             let room = fits && !self.failed && log_size(&keeping) < shared.sizes.segment_end();
             if let Some(active) = keeping.active.clone().filter(|_| room) {
                 keeping.wanted = 0;
