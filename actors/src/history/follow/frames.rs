@@ -25,11 +25,12 @@ pub(super) struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    pub(super) fn new(track: &'a Track, metrics: &'a RealmMetrics) -> Self {
+    /// Frames of about `bytes` in all, which are known to the caller alone until he has split them off.
+    pub(super) fn new(track: &'a Track, metrics: &'a RealmMetrics, bytes: usize) -> Self {
         Self {
             track,
             metrics,
-            bytes: BytesMut::new(),
+            bytes: track.buffer(bytes),
             head: None,
         }
     }

@@ -213,6 +213,9 @@ impl Reading {
                 *place = Some(part.last);
             }
         }
+        if let Some(part) = found.pop() {
+            track.keep_buffer(part.bytes);
+        }
         let handed_over = track.with(|state| {
             let may = state.pass(step, through, &newest);
             if may && events > 0 {
@@ -236,7 +239,8 @@ impl Reading {
     ) -> Result<Found, QueryError> {
         let after = source.after(step);
         let most = Most::of(track);
-        let mut frames = Frames::new(track, &self.metrics);
+        let most_bytes = most.bytes / usize::try_from(parts).unwrap_or(1).max(1);
+        let mut frames = Frames::new(track, &self.metrics, most_bytes);
         let mut found = Vec::new();
         let mut newest = source.alone().and_then(|at| step.followed.get(at)?.newest);
         if after >= end {
@@ -257,7 +261,6 @@ impl Reading {
             budget: (BUDGET / parts).max(LEAST),
             ..Query::all(source.scope.clone(), track.viewer.clone())
         };
-        let most_bytes = most.bytes / usize::try_from(parts).unwrap_or(1).max(1);
         let pending: [&[Arc<Event>]; 2] = [&self.pending[0], &self.pending[1]];
         let mut visit = |event: &EventRef<'_>| {
             if frames.bytes.len() >= most_bytes {
@@ -378,7 +381,7 @@ impl Reading {
             limit: most.events,
             ..query.clone()
         };
-        let mut frames = Frames::new(track, &self.metrics);
+        let mut frames = Frames::new(track, &self.metrics, most.bytes);
         let mut events = 0;
         let pending: [&[Arc<Event>]; 2] = [&self.pending[0], &self.pending[1]];
         let read = self.store.read(&query, &pending, &mut |event| {
@@ -408,11 +411,11 @@ impl Reading {
             Err(QueryError::NoSuchPublication { .. }) => None,
             Err(QueryError::Store(error)) => return Err(error),
         };
+        let bytes = frames.bytes.split().freeze();
+        track.keep_buffer(frames.bytes);
         track.with(|state| {
             if state.pass_newest(step, next) && events > 0 {
-                track
-                    .outbox
-                    .answer_shared(frames.bytes.split().freeze(), events);
+                track.outbox.answer_shared(bytes, events);
             }
         });
         self.metrics.count(Id::Replayed, u64::from(events));

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use rewamp_history::{Query, Scope, Sequence, Viewer};
 use rewamp_wamp::framing::Wire;
@@ -29,6 +29,8 @@ pub struct Track {
     /// Why there is this track.
     pub(crate) kind: TrackKind,
     state: Mutex<TrackState>,
+    /// Where frames are written: what the last step has left of it.
+    buffer: Mutex<BytesMut>,
     /// Tracks of the realm that are not over.
     gauge: Gauge,
 }
@@ -108,8 +110,27 @@ impl Track {
                 newest_per_topic: new.newest_per_topic,
                 aside: Staging::default(),
             }),
+            buffer: Mutex::default(),
             gauge: new.gauge,
         })
+    }
+
+    /// Room for about `bytes` of frames. Tracks move from thread to thread, and what one of those
+    /// allocates and another frees comes back late to either: so the same memory is used again as
+    /// soon as the client has read what was in it. Give it back with [`Track::keep_buffer`].
+    pub(super) fn buffer(&self, bytes: usize) -> BytesMut {
+        let mut buffer = std::mem::take(&mut *self.buffer.lock());
+        let enough = bytes + bytes / 4;
+        buffer.clear();
+        if buffer.capacity() < enough && !buffer.try_reclaim(enough) {
+            buffer = BytesMut::with_capacity(2 * enough);
+        }
+        buffer
+    }
+
+    /// Keeps what frames have left of a buffer.
+    pub(super) fn keep_buffer(&self, buffer: BytesMut) {
+        *self.buffer.lock() = buffer;
     }
 
     /// Has an EVENT that the history does not have wait for its place; false if too much waits.
