@@ -1,6 +1,7 @@
 //! The `mark` of a store: how far sequences are given out, and up to where events were
 //! acknowledged. Two slots written in turn, each whole in its own sector, so that one is sound
-//! whatever happens to the other; behind them, what the store holds while it is at rest.
+//! whatever happens to the other; in its sector, commits that failed although they may be on disk;
+//! behind them, what the store holds while it is at rest.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,16 @@ pub(super) struct Marked {
     pub(super) last_time: Timestamp,
     /// After a clean end: the next sequence that the realm would have given out. 0 otherwise.
     pub(super) clean: Sequence,
+}
+
+/// A commit that failed, and that those who published were told of: whatever of it is on disk is
+/// not shown in another life of the store. The segment got no further events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Refused {
+    /// The segment's generation.
+    generation: u64,
+    /// The first event.
+    first: Sequence,
 }
 
 /// What a store at rest holds: all its events are sealed, so who knows this needs to look at no
@@ -90,6 +101,8 @@ pub(super) struct Mark {
     file: Option<File>,
     generation: u64,
     now: Marked,
+    /// Commits that failed since one succeeded.
+    refused: Vec<Refused>,
     /// Whether anything but a rest was written since it was opened.
     in_use: bool,
     /// What it said when it was opened, or says.
@@ -101,6 +114,12 @@ const SLOT: usize = 8 + 8 + 4 * 8 + 4;
 const MAGIC: [u8; 8] = *b"RWMPMARK";
 /// Slots are a sector apart.
 const APART: u64 = 512;
+/// Where in its slot's sector stands what was refused. Magic, generation of the slot, `u32` n,
+/// n × (`u64` generation of the segment, `u64` first sequence), CRC-32 of what is before it.
+const REFUSED: usize = 64;
+const REFUSED_MAGIC: [u8; 8] = *b"RWMPFAIL";
+/// Commits that are remembered: more than may fail before the store waits for its disk.
+const MOST_REFUSED: usize = 16;
 /// Where the rest is: behind the slots. Magic, generation of its slot, four numbers, `u32` n,
 /// n × (`u32` filter, `u64` events), CRC-32 of what is before it.
 const REST: u64 = 2 * APART;
@@ -124,6 +143,7 @@ impl Mark {
             file,
             generation,
             now,
+            refused: refused_with(&bytes, newest),
             in_use: false,
             resting,
         };
@@ -141,6 +161,24 @@ impl Mark {
 
     pub(super) fn now(&self) -> Marked {
         self.now
+    }
+
+    /// The first event in a segment of that generation that was refused. A log that begins behind
+    /// it is of another segment, which has got the number anew.
+    pub(super) fn refused(&self, generation: u64) -> Option<Sequence> {
+        let of = |refused: &&Refused| refused.generation == generation;
+        let first = self.refused.iter().filter(of).map(|refused| refused.first);
+        first.min()
+    }
+
+    /// Notes durably that a commit failed which began with `first`, in the segment of that
+    /// generation.
+    pub(super) fn refuse(&mut self, generation: u64, first: Sequence) -> Done {
+        if self.refused.len() >= MOST_REFUSED {
+            self.refused.remove(0);
+        }
+        self.refused.push(Refused { generation, first });
+        self.set(self.now)
     }
 
     /// Notes durably that the store is in use, unless that was done since it was opened: before
@@ -201,6 +239,8 @@ impl Mark {
             last_time: time,
             ..self.now
         };
+        // Events that come after those that were refused say themselves what was before them.
+        self.refused.clear();
         self.write(marked)?;
         self.now = marked;
         Ok(())
@@ -216,6 +256,10 @@ impl Mark {
         put_u64(&mut slot, marked.clean.get());
         let crc = crc32fast::hash(&slot);
         put_u32(&mut slot, crc);
+        if !self.refused.is_empty() {
+            slot.resize(REFUSED, 0);
+            encode_refused(&mut slot, self.generation + 1, &self.refused);
+        }
         let at = (self.generation + 1) % 2 * APART;
         if let Some(file) = &self.file {
             self.disk.write_at(&self.path, file, &slot, at)?;
@@ -233,6 +277,42 @@ fn newest_slot(bytes: &[u8]) -> Option<(u64, Marked)> {
     ];
     let sound = slots.into_iter().flatten().filter_map(decode);
     sound.max_by_key(|(number, _)| *number)
+}
+
+fn encode_refused(out: &mut Vec<u8>, generation: u64, all: &[Refused]) {
+    let begin = out.len();
+    out.extend_from_slice(&REFUSED_MAGIC);
+    put_u64(out, generation);
+    put_u32(out, all.len() as u32);
+    for refused in all {
+        put_u64(out, refused.generation);
+        put_u64(out, refused.first.get());
+    }
+    let crc = crc32fast::hash(out.get(begin..).unwrap_or_default());
+    put_u32(out, crc);
+}
+
+/// What was refused when the newest slot was written.
+fn refused_with(bytes: &[u8], newest: Option<(u64, Marked)>) -> Vec<Refused> {
+    let read = |(generation, _): (u64, Marked)| {
+        let sector = bytes.get((generation % 2 * APART) as usize..)?;
+        let all = sector.get(REFUSED..sector.len().min(APART as usize))?;
+        let mut rest = all.strip_prefix(&REFUSED_MAGIC)?;
+        if take_u64(&mut rest)? != generation {
+            return None;
+        }
+        let mut refused = Vec::new();
+        for _ in 0..take_u32(&mut rest)? {
+            refused.push(Refused {
+                generation: take_u64(&mut rest)?,
+                first: Sequence::new(take_u64(&mut rest)?),
+            });
+        }
+        let length = all.len() - rest.len();
+        let sound = take_u32(&mut rest)? == crc32fast::hash(all.get(..length)?);
+        sound.then_some(refused)
+    };
+    newest.and_then(read).unwrap_or_default()
 }
 
 /// The rest, if it belongs to the newest slot.
@@ -357,5 +437,36 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             assert_eq!(at_rest(), None, "byte {byte}");
         }
+    }
+
+    #[test]
+    fn what_was_refused_is_known_until_a_commit_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Mark::open(&Disk::default(), folder.path()).unwrap();
+        let (mut mark, _) = open();
+        mark.set(marked(1)).unwrap();
+        for number in 2..30 {
+            mark.refuse(number, Sequence::new(number * 10)).unwrap();
+            mark.set(marked(number)).unwrap();
+            let (found, says) = open();
+            assert_eq!(says, Some(marked(number)));
+            for known in number.saturating_sub(15).max(2)..=number {
+                assert_eq!(found.refused(known), Some(Sequence::new(known * 10)));
+            }
+            assert_eq!(found.refused(number + 1), None);
+        }
+        let path = folder.path().join("mark");
+        let sound = std::fs::read(&path).unwrap();
+        let sector = (mark.generation % 2 * APART) as usize;
+        for byte in sector + REFUSED..sector + REFUSED + 20 + 16 * 16 + 4 {
+            let mut bytes = sound.clone();
+            bytes[byte] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(open().0.refused(29), None, "byte {byte}");
+        }
+        std::fs::write(&path, sound).unwrap();
+        mark.acknowledge(Sequence::new(500), Timestamp::from_nanos(9))
+            .unwrap();
+        assert_eq!(open().0.refused(29), None);
     }
 }

@@ -12,6 +12,7 @@ use super::fields::{Unsound, VERSION};
 use super::head::{Head, Origin};
 use super::keeper::active_path;
 use super::mark::{Mark, Marked};
+use super::scan::Told;
 use super::seal::{bad_path, sealed_path};
 use super::sealed::{self, Sealed};
 use super::segment::{Hole, Segment};
@@ -56,7 +57,7 @@ pub(super) fn recover(disk: &Disk, folder: &Path, realm: &str) -> Result<Recover
         disk.sync_folder(parent(folder))?;
     }
     let (mark, marked) = Mark::open(disk, folder)?;
-    let segments = recovery.segments(&catalog, marked)?;
+    let segments = recovery.segments(&catalog, &mark, marked)?;
     recovery.finish(catalog, is_new, mark, marked, segments)
 }
 
@@ -227,6 +228,7 @@ impl Recovery<'_> {
     fn segments(
         &mut self,
         catalog: &Catalog,
+        mark: &Mark,
         marked: Option<Marked>,
     ) -> Result<Vec<Arc<Segment>>, OpenError> {
         let mut acknowledged = marked.map_or(Sequence::ZERO, |marked| marked.acknowledged);
@@ -251,7 +253,11 @@ impl Recovery<'_> {
                     Some(sealed)
                 }
                 None if files.active => {
-                    self.open_active(catalog, generation, acknowledged, until)?
+                    let told = Told {
+                        acknowledged,
+                        refused: mark.refused(generation),
+                    };
+                    self.open_active(catalog, generation, told, until)?
                 }
                 None => None,
             };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::index::Index as _;
-use super::scan::scan;
+use super::scan::{Told, scan};
 use super::segment::{Body, Fault, Hole, Segment, store_error};
 use super::shared::Shared;
 use crate::error::StoreError;
@@ -32,7 +32,11 @@ pub(super) fn rescan(shared: &Shared, segment: &Arc<Segment>) -> Result<Arc<Segm
     let file = shared.disk.open(&log)?;
     let filters = FilterTable::new(segment.head.filters.clone());
     let (first, until) = segment.ends().unwrap_or_default();
-    let scanned = scan(file, &segment.head.origin, &filters, until, until)
+    let told = Told {
+        acknowledged: until,
+        refused: None,
+    };
+    let scanned = scan(file, &segment.head.origin, &filters, told, until)
         .map_err(|fault| store_error("cannot read", &log, fault))?;
     let begin = scanned
         .index

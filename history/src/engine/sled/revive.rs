@@ -12,7 +12,7 @@ use super::fields::{Unsound, VERSION};
 use super::head::Head;
 use super::keeper::active_path;
 use super::recover::Recovery;
-use super::scan::{Scanned, scan};
+use super::scan::{Scanned, Told, scan};
 use super::seal::bad_path;
 use super::sealed::{self, Sealed, Unopened};
 use super::segment::{Body, Fault, Segment};
@@ -67,7 +67,8 @@ impl Recovery<'_> {
             .ok()
             .filter(|head| head.origin == catalog.origin);
         let head = head.unwrap_or_else(|| head_of(catalog));
-        let scanned = self.scan(file, &head, &path, Sequence::MAX, Sequence::MAX)?;
+        let told = Told::all_is_stored();
+        let scanned = self.scan(file, &head, &path, told, Sequence::MAX)?;
         if scanned.index.last().is_none() {
             self.put_aside(&path)?;
             return Ok(None);
@@ -83,7 +84,7 @@ impl Recovery<'_> {
         &mut self,
         catalog: &Catalog,
         generation: u64,
-        acknowledged: Sequence,
+        told: Told,
         until: Sequence,
     ) -> Result<Option<Segment>, OpenError> {
         let path = active_path(self.folder, generation);
@@ -109,7 +110,7 @@ impl Recovery<'_> {
             // What is shown from now on has to stay, also if nobody had waited for it yet.
             self.disk.sync(&log, &file)?;
         }
-        let scanned = self.scan(file, &head, &log, acknowledged, until)?;
+        let scanned = self.scan(file, &head, &log, told, until)?;
         let Some((last, _)) = scanned.index.last() else {
             self.empty.push(path);
             return Ok(None);
@@ -118,7 +119,7 @@ impl Recovery<'_> {
             .generations
             .iter()
             .all(|(other, files)| *other <= generation || !(files.active || files.sealed));
-        let damaged = !scanned.holes.is_empty() || (newest && last < acknowledged);
+        let damaged = !scanned.holes.is_empty() || (newest && last < told.acknowledged);
         if damaged {
             self.will_put_aside(&path);
         }
@@ -137,11 +138,11 @@ impl Recovery<'_> {
         file: File,
         head: &Head,
         path: &Path,
-        acknowledged: Sequence,
+        told: Told,
         until: Sequence,
     ) -> Result<Scanned, OpenError> {
         let filters = FilterTable::new(head.filters.clone());
-        let scanned = scan(file, &head.origin, &filters, acknowledged, until);
+        let scanned = scan(file, &head.origin, &filters, told, until);
         let scanned = scanned.map_err(|fault| match fault {
             Fault::Failed(reason, kind) => disk_error(path.to_owned(), reason, kind),
             Fault::Damaged => disk_error(

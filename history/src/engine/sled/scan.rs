@@ -47,14 +47,33 @@ enum At {
     Pieces(Vec<u64>),
 }
 
+/// What those who published were told of the events in a file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    /// Up to here: stored.
+    pub(super) acknowledged: Sequence,
+    /// From here on, if it begins before: not stored.
+    pub(super) refused: Option<Sequence>,
+}
+
+impl Told {
+    /// All of them are stored.
+    pub(super) fn all_is_stored() -> Self {
+        Self {
+            acknowledged: Sequence::MAX,
+            refused: None,
+        }
+    }
+}
+
 /// Finds all blocks of a store in `file` that begin at or before `until`. The last transaction
-/// is left out if it is not complete and goes beyond `acknowledged`: nobody was told that it was
-/// stored.
+/// is left out if it is not complete and nobody was told that it was stored, and whatever was
+/// refused.
 pub(super) fn scan(
     file: File,
     origin: &Origin,
     filters: &FilterTable,
-    acknowledged: Sequence,
+    told: Told,
     until: Sequence,
 ) -> Result<Scanned, Fault> {
     let mut finder = Finder::new(file, origin)?;
@@ -62,7 +81,12 @@ pub(super) fn scan(
     finder.join_pieces()?;
     let mut found: Vec<Found> = finder.blocks.into_values().collect();
     found.retain(|found| found.head.first <= until);
-    drop_unfinished(&mut found, acknowledged);
+    if let (Some(refused), Some(first)) = (told.refused, found.first().map(|it| it.head.first))
+        && first <= refused
+    {
+        found.retain(|found| found.head.first < refused);
+    }
+    drop_unfinished(&mut found, told.acknowledged);
     let previous = found
         .first()
         .map_or(Sequence::ZERO, |first| first.head.place.previous);

@@ -128,15 +128,7 @@ impl Writer {
         else {
             return Err(StoreError::Closed);
         };
-        // Until the commit is through, the segment counts as failed.
-        self.failed = true;
-        self.write_blocks(
-            events,
-            |first, block, piece| db.put(first, block, shared.head.origin.piece_mark(), piece),
-            segment.mark,
-        )?;
-        db.flush(&shared.disk, shared.sync)?;
-        self.failed = false;
+        self.write_durably(shared, &segment, db, events)?;
         let realm = shared.head.origin.realm.as_str();
         let saved = shared.patterns.save(shared.sync);
         let what = "subscriptions cannot be kept";
@@ -164,6 +156,34 @@ impl Writer {
             shared.changed.notify_all();
         }
         Ok(written)
+    }
+
+    /// Until that is through, the segment counts as failed.
+    fn write_durably(
+        &mut self,
+        shared: &Shared,
+        segment: &Segment,
+        db: &Db,
+        events: &[Arc<Event>],
+    ) -> Result<(), StoreError> {
+        self.failed = true;
+        let origin = &shared.head.origin;
+        let put = |first, block: &[u8], piece: &mut Vec<u8>| {
+            db.put(first, block, origin.piece_mark(), piece)
+        };
+        let written = self.write_blocks(events, put, segment.mark);
+        let written = written.and_then(|()| db.flush(&shared.disk, shared.sync));
+        self.failed = written.is_err();
+        if let (true, Some(first)) = (self.failed, events.first()) {
+            // Some of it may be on disk all the same, where another life would find it.
+            let noted = shared
+                .mark
+                .lock()
+                .refuse(segment.generation, first.sequence);
+            let what = "the mark is not kept";
+            shared.mark_fails.note(&origin.realm, what, noted);
+        }
+        written
     }
 
     /// Lets the index know the blocks that were written, and says how many bytes they are.

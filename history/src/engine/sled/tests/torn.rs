@@ -3,6 +3,7 @@
 //! nothing comes to light later that a life in between has not shown.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
@@ -134,5 +135,68 @@ fn the_name_of_a_new_folder_is_synced_with_those_above_it() {
             above => folder.path().join(above),
         };
         assert!(synced.lock().contains(&above), "{}", above.display());
+    }
+}
+
+fn is_segment(path: &Path) -> bool {
+    let name = path.file_name().unwrap().to_string_lossy();
+    name.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// Appends an event that is stored, then some of which each commit fails when all of it has been
+/// handed to the disk. With `then` another one that is stored. The life ends at once; the sequences
+/// of those that are stored.
+fn leave_failed(path: &Path, then: bool) -> Vec<u64> {
+    let failing = Arc::new(AtomicBool::new(false));
+    let disk = Disk::failing({
+        let failing = Arc::clone(&failing);
+        move |what, path| match what {
+            "cannot rename" if is_segment(path) => Err(io::Error::other("nothing is sealed")),
+            "cannot sync" if path.ends_with("db") && failing.load(Ordering::SeqCst) => {
+                Err(io::Error::other("it may be there or not"))
+            }
+            _ => Ok(()),
+        }
+    });
+    let sizes = Sizes {
+        max: 64 << 20,
+        segment: 4 << 20,
+    };
+    let config = config(path, &[filter(COM, Prefix)], None);
+    let sled = Sled::open_on(disk, sizes, path, config).unwrap();
+    let mut desk = Desk::at(Arc::new(sled));
+    let mut stored = vec![desk.publish("com.a").sequence.get()];
+    failing.store(true, Ordering::SeqCst);
+    // The next segment is created before it gets its first event, and is synced then.
+    let mut failed = 0;
+    while failed < 2 {
+        let events: Vec<_> = (0..3).map(|_| Arc::new(desk.accept("com.a"))).collect();
+        assert!(desk.store.append(&events).is_err());
+        failed += 1;
+    }
+    failing.store(false, Ordering::SeqCst);
+    if then {
+        let event = Arc::new(desk.accept("com.a"));
+        wait_until("it is stored", || {
+            desk.store.append(&[Arc::clone(&event)]).is_ok()
+        });
+        stored.push(event.sequence.get());
+    }
+    stored
+}
+
+#[test]
+fn what_was_refused_stays_so_in_the_lives_that_follow() {
+    for then in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stored = leave_failed(folder.path(), then);
+        for _ in 0..3 {
+            let store = open(folder.path(), &[filter(COM, Prefix)], None);
+            assert_eq!(sequences(&*store, COM), stored, "{then}");
+            assert_eq!(store.opened().lost, []);
+            assert!(store.opened().set_aside.is_empty());
+            let mut desk = Desk::at(store);
+            stored.push(desk.publish("com.a").sequence.get());
+        }
     }
 }
