@@ -415,9 +415,11 @@ fn what_is_left_of_a_damaged_log_is_read_and_what_is_not_is_named() {
     let mut draw = || random.draw::<rewamp_wamp::id::kind::Request>().get() as usize;
     type Damage<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>, usize), f64);
     let used = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) + 1;
+    // Whether an older copy of what is hit lies about depends on sled's timing: without one, a bit
+    // costs a block, which has up to 30 events, and 4 kB may cost two.
     let damages: [Damage<'_>; 6] = [
-        ("a bit flipped", &|bytes, at| flip(bytes, at), 0.95),
-        ("4 kB zeroed", &|bytes, at| zero(bytes, at, 4_096), 0.90),
+        ("a bit flipped", &|bytes, at| flip(bytes, at), 0.90),
+        ("4 kB zeroed", &|bytes, at| zero(bytes, at, 4_096), 0.80),
         ("64 kB zeroed", &|bytes, at| zero(bytes, at, 65_536), 0.5),
         (
             "100 B of the tail cut",
