@@ -60,29 +60,10 @@ fn check_passes_the_pages_memory_store() {
 }
 
 #[test]
-fn check_knows_the_pages_cfxdb_stores_and_says_that_they_are_not_built() {
+fn check_passes_the_pages_cfxdb_stores() {
     for store in [CFXDB_STORE, CFXDB_STORE_WITH_ALL_KEYS] {
         let checked = node::check(&with_store(&NO_PORTS, store));
-        let said = said(&checked);
-        assert!(!checked.status.success(), "{said}");
-        assert!(
-            said.contains("cfxdb") && said.contains("not built yet"),
-            "{said}"
-        );
-        for key in [
-            "path",
-            "maxsize",
-            "maxbuffer",
-            "buffertime",
-            "readonly",
-            "sync",
-            "uri",
-        ] {
-            assert!(
-                !said.contains(&format!("store.{key}")),
-                "a fault of `{key}`: {said}"
-            );
-        }
+        assert!(checked.status.success(), "{}", said(&checked));
     }
 }
 

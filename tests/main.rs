@@ -25,6 +25,7 @@ mod store_gone; // a store that does not open
 mod failing_disk; // full, broken, read-only, and back
 mod readonly; // a store that is served and not changed
 mod history_files; // histories as files, and stores made of them
+mod cfxdb; // Crossbar's store: read by Python, shared with Crossbar
 mod questions; // walks by cursor, the state of many topics, what there is
 mod replay; // the past runs into the live events
 mod slow_consumers; // what they are owed stays on disk

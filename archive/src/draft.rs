@@ -121,7 +121,7 @@ impl Draft {
 
     fn begin_as(config: StoreConfig, like: Option<&FoundStore>) -> Result<Self, DraftError> {
         let target = match &config.engine {
-            Engine::Sled { path, .. } => path.clone(),
+            Engine::Sled { path, .. } | Engine::Cfxdb { path, .. } => path.clone(),
             Engine::Memory => PathBuf::new(),
         };
         if !is_absent(&target) {
@@ -136,6 +136,11 @@ impl Draft {
             Engine::Sled { .. } => Engine::Sled {
                 path: folder.clone(),
                 readonly: false,
+            },
+            Engine::Cfxdb { mode, .. } => Engine::Cfxdb {
+                path: folder.clone(),
+                readonly: false,
+                mode,
             },
             Engine::Memory => Engine::Memory,
         };

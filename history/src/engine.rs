@@ -1,5 +1,5 @@
-//! The engines behind [`crate::EventStore`]. `cfxdb` (LMDB in Crossbar's format) has its place
-//! here when it is built.
+//! The engines behind [`crate::EventStore`].
 
 pub(crate) mod memory; // events in memory
 pub(crate) mod sled; //   events in segments on disk
+pub(crate) mod cfxdb; //  events in LMDB, as Crossbar lays them out

@@ -52,6 +52,14 @@ pub enum OpenError {
         /// The folder of the store.
         path: PathBuf,
     },
+    /// What is in the folder is nothing that this engine can open.
+    #[error("the store `{path}` cannot be opened: {why}")]
+    Unfit {
+        /// The folder of the store.
+        path: PathBuf,
+        /// What it is, and what helps.
+        why: String,
+    },
     /// `maxsize` is too small for the engine to work with.
     #[error("maxsize {maxsize}: at least {least} bytes are needed")]
     TooSmall {
@@ -86,6 +94,7 @@ impl From<OpenError> for StoreError {
             | OpenError::OtherRealm { path, .. }
             | OpenError::NewerVersion { path, .. }
             | OpenError::NoStore { path }
+            | OpenError::Unfit { path, .. }
             | OpenError::Replaced { path } => Self::Engine {
                 what: "cannot open",
                 path,

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::engine::cfxdb::Cfxdb;
 use crate::engine::sled::Sled;
 use crate::error::OpenError;
 use crate::event::Sequence;
@@ -58,6 +59,11 @@ impl FoundStore {
                     path: path.clone(),
                     readonly: false,
                 },
+                Engine::Cfxdb { path, mode, .. } => Engine::Cfxdb {
+                    path: path.clone(),
+                    readonly: false,
+                    mode: *mode,
+                },
             },
             filters: configured.cloned().collect(),
             ..self.to_read()
@@ -74,8 +80,12 @@ pub fn begin_like(
     config: StoreConfig,
     other: &FoundStore,
 ) -> Result<Arc<dyn EventStore>, OpenError> {
-    if let Engine::Sled { path, .. } = &config.engine {
-        Sled::begin_like(path, &config.realm, &other.key)?;
+    match &config.engine {
+        Engine::Memory => {}
+        Engine::Sled { path, .. } => Sled::begin_like(path, &config.realm, &other.key)?,
+        Engine::Cfxdb { path, mode, .. } => {
+            Cfxdb::begin_like(path, *mode, &config, &other.key)?;
+        }
     }
     open(config)
 }
@@ -85,5 +95,8 @@ pub fn begin_like(
 /// # Errors
 /// [`OpenError::NoStore`] if it holds no store, and what stops the disk from telling.
 pub fn identify(folder: &Path) -> Result<FoundStore, OpenError> {
-    Sled::identify(folder)
+    match folder.join("data.mdb").exists() {
+        true => Cfxdb::identify(folder),
+        false => Sled::identify(folder),
+    }
 }

@@ -15,7 +15,7 @@ mod query; //        what can be asked
 mod error; //        what can go wrong
 mod topics; //       topics by pattern in sorted names
 mod page; //         how a question is answered, the same for every engine
-mod engine; //       memory, sled
+mod engine; //       memory, sled, cfxdb
 mod open_stores; //  which of a node's stores are open
 mod identify; //     what a folder holds
 #[cfg(test)]
@@ -29,6 +29,6 @@ pub use open_stores::{OpenStores, StoreNews};
 pub use query::{Bounds, End, PageEnd, Purge, Query, Resume, Scope, Viewer};
 pub use receivers::{Receivers, ReceiversRef, ViewerRef};
 pub use store::{
-    Appended, Engine, EventStore, Full, Incarnation, Info, Lost, MEMORY_MAXSIZE, MIN_SLED_MAXSIZE,
-    Opened, RESERVATION, Span, StoreConfig, Usage, open,
+    Appended, Engine, EventStore, Full, Incarnation, Info, Lost, MEMORY_MAXSIZE, MIN_CFXDB_MAXSIZE,
+    MIN_SLED_MAXSIZE, Opened, RESERVATION, Span, StoreConfig, Usage, open,
 };

@@ -110,7 +110,9 @@ impl OpenStores {
                 path,
                 readonly: false,
             } => Ok(OnDemand::open(&path.clone(), config, self)?),
-            Engine::Sled { readonly: true, .. } | Engine::Memory => store::open(config),
+            Engine::Sled { readonly: true, .. } | Engine::Memory | Engine::Cfxdb { .. } => {
+                store::open(config)
+            }
         }
     }
 

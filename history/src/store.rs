@@ -11,6 +11,7 @@ use bytestring::ByteString;
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::MatchPolicy;
 
+use crate::engine::cfxdb::Cfxdb;
 use crate::engine::memory::Memory;
 use crate::engine::sled::Sled;
 use crate::error::{AppendError, OpenError, Position, QueryError, StoreError};
@@ -211,6 +212,9 @@ pub const MEMORY_MAXSIZE: u64 = 256 << 20;
 /// The least `maxsize` of a sled store, in bytes: below, less than two segments would fit.
 pub const MIN_SLED_MAXSIZE: u64 = 5_242_880;
 
+/// The least `maxsize` of a cfxdb store, in bytes: as at Crossbar.
+pub const MIN_CFXDB_MAXSIZE: u64 = 131_072;
+
 /// Where the events are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Engine {
@@ -227,6 +231,16 @@ pub enum Engine {
         /// number may read the same store.
         readonly: bool,
     },
+    /// In LMDB, in the rows that Crossbar's store has; see `history/FORMAT-cfxdb.md`.
+    Cfxdb {
+        /// The folder of this store alone. It and its parents are created where missing, unless
+        /// it is `readonly`.
+        path: PathBuf,
+        /// Whether the store is read and nothing else: appends are [`StoreError::ReadOnly`].
+        readonly: bool,
+        /// Permissions of files that are made, before the process's mask is applied.
+        mode: u32,
+    },
 }
 
 impl Engine {
@@ -235,6 +249,7 @@ impl Engine {
         match self {
             Self::Memory => "memory",
             Self::Sled { .. } => "sled",
+            Self::Cfxdb { .. } => "cfxdb",
         }
     }
 }
@@ -250,6 +265,14 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn EventStore>, OpenError> {
                 false => Sled::open(&path, config)?,
             }))
         }
+        Engine::Cfxdb {
+            path,
+            readonly,
+            mode,
+        } => Ok(Arc::new(match readonly {
+            true => Cfxdb::open_readonly(path, &config)?,
+            false => Cfxdb::open(path, *mode, &config)?,
+        })),
     }
 }
 

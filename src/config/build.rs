@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::checked::{
     Address, Anonymous, Auth, Buffer, Config, CraUser, Derivation, Endpoint, Engine, Filter,
-    Outbox, PathService, Permission, RawSocket, Realm, Role, Secret, Service, SlowConsumer, Store,
-    TicketPrincipal, Transport, Web, WebSocket,
+    Outbox, PathService, Permission, Place, RawSocket, Realm, Role, Secret, Service, SlowConsumer,
+    Store, TicketPrincipal, Transport, Web, WebSocket,
 };
 use super::environment::place;
 use super::origin::{Origins, Pages};
@@ -108,23 +108,25 @@ impl Builder<'_> {
                 limit: Some(store.limit),
                 filters: store.event_history.into_iter().map(filter).collect(),
             },
-            written::Store::Sled(store) => Store {
-                place,
-                engine: Engine::Sled {
+            written::Store::Sled(store) => {
+                let engine = Engine::Sled {
                     path: self.around.locate(&store.path),
-                    buffer: Buffer {
-                        time: Duration::from_millis(store.buffertime),
-                        events: store.maxbuffer,
-                        bytes: store.maxbuffer_bytes,
-                    },
+                    buffer: buffer(&store),
                     sync: store.sync,
                     readonly: store.readonly,
-                },
-                maxsize: store.maxsize,
-                refuses: store.full == "refuse",
-                limit: store.limit,
-                filters: store.event_history.into_iter().map(filter).collect(),
-            },
+                };
+                on_disk(place, engine, store)
+            }
+            written::Store::Cfxdb(store) => {
+                let engine = Engine::Cfxdb {
+                    path: self.around.locate(&store.path),
+                    buffer: buffer(&store),
+                    sync: store.sync,
+                    readonly: store.readonly,
+                    mode: file_mode(store.file_mode.as_deref()),
+                };
+                on_disk(place, engine, store)
+            }
         }
     }
 
@@ -201,6 +203,31 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+fn on_disk(place: Place, engine: Engine, store: written::DiskStore) -> Store {
+    Store {
+        place,
+        engine,
+        maxsize: store.maxsize,
+        refuses: store.full == "refuse",
+        limit: store.limit,
+        filters: store.event_history.into_iter().map(filter).collect(),
+    }
+}
+
+fn buffer(store: &written::DiskStore) -> Buffer {
+    Buffer {
+        time: Duration::from_millis(store.buffertime),
+        events: store.maxbuffer,
+        bytes: store.maxbuffer_bytes,
+    }
+}
+
+/// Permissions as they are written: octal.
+fn file_mode(text: Option<&str>) -> u32 {
+    let mode = text.and_then(|text| u32::from_str_radix(text, 8).ok());
+    mode.unwrap_or(0o640)
 }
 
 fn role(role: written::Role) -> Role {

@@ -177,7 +177,7 @@ pub struct Store {
     pub place: Place,
     /// Where it keeps events.
     pub engine: Engine,
-    /// Bytes, on disk (from 5,242,880) or in memory (from 131,072).
+    /// Bytes, on disk (from 5,242,880, or as cfxdb from 131,072) or in memory (from 131,072).
     pub maxsize: u64,
     /// Whether it refuses when it is full, instead of dropping the oldest events.
     pub refuses: bool,
@@ -202,6 +202,19 @@ pub enum Engine {
         sync: bool,
         /// Whether it is read and nothing else; then it has to be there.
         readonly: bool,
+    },
+    /// On disk, in the rows of Crossbar's store.
+    Cfxdb {
+        /// Its folder, which may not exist yet.
+        path: PathBuf,
+        /// What is collected before it is written.
+        buffer: Buffer,
+        /// Whether a transaction is on disk before it counts as done.
+        sync: bool,
+        /// Whether it is read and nothing else; then it has to be there.
+        readonly: bool,
+        /// Permissions of files that are made.
+        mode: u32,
     },
 }
 

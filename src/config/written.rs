@@ -79,7 +79,8 @@ pub(super) struct Permission {
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(super) enum Store {
     Memory(MemoryStore),
-    Sled(SledStore),
+    Sled(DiskStore),
+    Cfxdb(DiskStore),
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,7 +94,7 @@ pub(super) struct MemoryStore {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct SledStore {
+pub(super) struct DiskStore {
     pub path: String,
     pub maxsize: u64,
     pub full: String,
@@ -102,6 +103,7 @@ pub(super) struct SledStore {
     pub maxbuffer_bytes: u64,
     pub sync: bool,
     pub readonly: bool,
+    pub file_mode: Option<String>,
     pub limit: Option<u64>,
     pub event_history: Vec<Filter>,
 }

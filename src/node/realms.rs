@@ -148,6 +148,7 @@ fn may_pass(error: &OpenError) -> bool {
         | OpenError::Random(_) => true,
         OpenError::OtherRealm { .. }
         | OpenError::NewerVersion { .. }
+        | OpenError::Unfit { .. }
         | OpenError::TooSmall { .. } => false,
     }
 }
@@ -247,11 +248,13 @@ async fn open(
     let config = store_config(realm, store, Sequence::new(node.clock.now() / 1_000));
     let buffer = match &store.engine {
         Engine::Memory => IN_MEMORY,
-        Engine::Sled { buffer, .. } => *buffer,
+        Engine::Sled { buffer, .. } | Engine::Cfxdb { buffer, .. } => *buffer,
     };
     let durable = config.sync && config.engine != rewamp_history::Engine::Memory;
     let path = match &config.engine {
-        rewamp_history::Engine::Sled { path, .. } => path.clone(),
+        rewamp_history::Engine::Sled { path, .. } | rewamp_history::Engine::Cfxdb { path, .. } => {
+            path.clone()
+        }
         rewamp_history::Engine::Memory => PathBuf::new(),
     };
     let stores = Arc::clone(&node.stores);
@@ -289,6 +292,21 @@ pub(crate) fn store_config(realm: &str, store: &Store, memory_begin: Sequence) -
         } => {
             let (path, readonly) = (path.clone(), *readonly);
             (rewamp_history::Engine::Sled { path, readonly }, *sync)
+        }
+        Engine::Cfxdb {
+            path,
+            sync,
+            readonly,
+            mode,
+            ..
+        } => {
+            let (path, readonly, mode) = (path.clone(), *readonly, *mode);
+            let engine = rewamp_history::Engine::Cfxdb {
+                path,
+                readonly,
+                mode,
+            };
+            (engine, *sync)
         }
     };
     StoreConfig {

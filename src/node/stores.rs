@@ -13,7 +13,8 @@ use crate::config::checked::Engine;
 /// The budget of a node, and how many stores it has at most.
 pub(super) fn budget(config: &Config) -> usize {
     let on_disk = |engine: &Engine| match engine {
-        Engine::Memory => false,
+        // LMDB holds two descriptors and no thread: it stays open.
+        Engine::Memory | Engine::Cfxdb { .. } => false,
         Engine::Sled { readonly, .. } => !readonly,
     };
     let stores = config

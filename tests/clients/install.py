@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Installs the foreign clients at the versions beside this file, once, below target/foreign.
 
-    python3 tests/clients/install.py
+    python3 tests/clients/install.py [crossbar]
 
 Prints the Python interpreters (with the WAMP clients; with what reads tables) and the folder of
-node_modules as one JSON line. Called by
-tests/harness/foreign.rs and by hand; as many at a time as like: a file lock lets one install.
+node_modules as one JSON line; with `crossbar`, the interpreter that Crossbar and its store are
+installed for. Called by tests/harness/foreign.rs and by hand; as many at a time as like: a file lock lets one install.
 """
 import fcntl
 import hashlib
@@ -23,6 +23,10 @@ def main():
     ROOT.mkdir(parents=True, exist_ok=True)
     with open(ROOT / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if sys.argv[1:] == ["crossbar"]:
+            once(ROOT / "crossbar", [HERE / "requirements-crossbar.txt"], install_crossbar)
+            print(json.dumps({"python": str(ROOT / "crossbar" / "bin" / "python")}))
+            return
         once(ROOT / "python", [HERE / "requirements.txt"], install_python)
         once(ROOT / "tables", [HERE / "requirements-tables.txt"], install_tables)
         once(ROOT / "node", [HERE / "package.json", HERE / "package-lock.json"], install_node)
@@ -51,6 +55,10 @@ def install_python(folder):
 
 def install_tables(folder):
     install_pins(folder, "requirements-tables.txt")
+
+
+def install_crossbar(folder):
+    install_pins(folder, "requirements-crossbar.txt")
 
 
 def install_pins(folder, pins):

@@ -43,6 +43,23 @@ pub(crate) fn tables(program: &str, arguments: &[&str]) -> Program {
     Program::start(program, command)
 }
 
+/// A Python program of the repository, with Crossbar's store at hand.
+pub(crate) fn python_with_cfxdb(program: &str, arguments: &[&str]) -> Program {
+    let mut command = Command::new(crossbars_python());
+    command.arg(in_repository(program)).args(arguments);
+    Program::start(program, command)
+}
+
+/// Crossbar itself, in the one personality that has a store on disk, with a node directory.
+pub(crate) fn crossbar(directory: &Path) -> Program {
+    let mut command = Command::new(crossbars_python().with_file_name("crossbar"));
+    command
+        .args(["edge", "start", "--cbdir"])
+        .arg(directory)
+        .current_dir(directory);
+    Program::start("crossbar", command)
+}
+
 /// A JavaScript program of the repository, with Autobahn|JS, Wampy and ws at hand.
 pub(crate) fn node(program: &str, arguments: &[&str]) -> Program {
     // Node looks for packages above the program's own folder, and then here. A CommonJS matter:
@@ -106,6 +123,20 @@ impl Program {
             .unwrap_or_else(|| panic!("{} did not print {what}\n{}", self.name, self.said()))
     }
 
+    /// The process ID.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGINT, as from a terminal, and the end of the program.
+    pub(crate) fn interrupt(mut self) {
+        let sent = Command::new("kill")
+            .args(["-s", "INT", &self.child.id().to_string()])
+            .status();
+        assert!(sent.is_ok_and(|status| status.success()));
+        self.ended();
+    }
+
     fn ended(&mut self) -> ExitStatus {
         let child = &mut self.child;
         let ended = deadline::poll(PROGRAM_TIME, || child.try_wait().expect("it is our child"));
@@ -149,20 +180,22 @@ fn json_lines(text: &str) -> Vec<Value> {
         .collect()
 }
 
+/// The interpreter that Crossbar is installed for; on the first call it is installed.
+fn crossbars_python() -> &'static Path {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        install(&["crossbar"])["python"]
+            .as_str()
+            .expect("a path")
+            .into()
+    })
+}
+
 /// Installs on the first call; afterwards, and in other test processes, it is there.
 fn installed() -> &'static Installed {
     static INSTALLED: OnceLock<Installed> = OnceLock::new();
     INSTALLED.get_or_init(|| {
-        let output = Command::new("python3")
-            .arg(in_repository("tests/clients/install.py"))
-            .output()
-            .expect("`python3` is on this machine; the tests with foreign clients need it");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "the foreign clients do not install:\n{said}"
-        );
-        let paths: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
+        let paths = install(&[]);
         let path = |key: &str| PathBuf::from(paths[key].as_str().expect("a path"));
         Installed {
             python: path("python"),
@@ -170,6 +203,21 @@ fn installed() -> &'static Installed {
             node_modules: path("node_modules"),
         }
     })
+}
+
+/// What `install.py` prints.
+fn install(what: &[&str]) -> Value {
+    let output = Command::new("python3")
+        .arg(in_repository("tests/clients/install.py"))
+        .args(what)
+        .output()
+        .expect("`python3` is on this machine; the tests with foreign clients need it");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "the foreign clients do not install:\n{said}"
+    );
+    serde_json::from_slice(&output.stdout).expect("one JSON line")
 }
 
 fn in_repository(path: &str) -> PathBuf {

@@ -318,7 +318,7 @@ fn write_config(dir: &Path, config: &Value) {
 
 /// A port that nobody uses, below those that the system gives to outgoing connections: while a
 /// node is down between two starts, no client's own end may sit on its port.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     const FIRST: u32 = 20_000;
     const COUNT: u32 = 12_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);

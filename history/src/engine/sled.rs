@@ -3,10 +3,10 @@
 //! thread of the store's own seals it: its events go, densely packed and indexed, into one file
 //! that never changes. `maxsize` holds by dropping the oldest files. See `FORMAT.md`.
 
-mod fields; //   little-endian fields, and the envelope around small files
+pub(super) mod fields; //   little-endian fields, and the envelope around small files
 mod disk; //     the file operations
 mod lock; //     nobody else writes here
-mod head; //     who a store is, and how a segment begins
+pub(super) mod head; //     who a store is, and how a segment begins
 mod catalog; //  the `store` file: filters, floors, losses
 mod mark; //     the `mark` file: how far sequences are given out
 mod patterns; // the `patterns` file: subscriptions by ID

@@ -53,7 +53,9 @@ impl Which {
                     "realm {}: its history is in the memory of the node",
                     realm.name
                 )?,
-                Engine::Sled { path, .. } => folders.push(path.clone()),
+                Engine::Sled { path, .. } | Engine::Cfxdb { path, .. } => {
+                    folders.push(path.clone());
+                }
             }
         }
         Ok(folders)

@@ -10,7 +10,7 @@ pub(super) static STORE: Tagged = Tagged {
     tags: &[
         Tag::new("sled", &SLED_STORE),
         Tag::new("memory", &MEMORY_STORE),
-        Tag::stops("cfxdb", "`sled` keeps the history on disk"),
+        Tag::new("cfxdb", &CFXDB_STORE),
     ],
 };
 
@@ -33,8 +33,8 @@ static SLED_STORE: Section = Section {
                 min: 5_242_880,
                 max: 1 << 50,
                 unit: "bytes",
-                hint: "a sled store drops whole segments and needs room for some; type `cfxdb`, \
-                       not built yet, is for smaller ones",
+                hint: "a sled store drops whole segments and needs room for some; type `cfxdb` is \
+                       for smaller ones",
             },
             "Size of the store on disk; when full, `full` decides",
         )
@@ -76,6 +76,86 @@ static SLED_STORE: Section = Section {
              `rewamp.error.store_readonly` and are routed",
         )
         .default("false"),
+        FULL,
+        Key::new(
+            "limit",
+            integer(1, u64::MAX, "events"),
+            "How many events each filter keeps, unless it says itself; without it, `maxsize` alone \
+             bounds",
+        ),
+        FILTERS,
+        CALL_QUEUE,
+    ],
+};
+
+/// On disk, as Crossbar has it.
+static CFXDB_STORE: Section = Section {
+    title: "Store on disk, as Crossbar has it",
+    at: "workers[].realms[].store",
+    about: "In LMDB, in the rows that Crossbar's store has: `cfxdb` and `zlmdb` read it while the \
+            node runs.",
+    keys: &[
+        Key::new(
+            "path",
+            Kind::Text(Text::Some),
+            "Folder of the store; relative to the folder of the configuration file, or to \
+             `--cbdir`; missing parents are made",
+        )
+        .required(),
+        Key::new(
+            "maxsize",
+            Kind::Integer {
+                min: 131_072,
+                max: 137_438_953_472,
+                unit: "bytes",
+                hint: "as at Crossbar",
+            },
+            "Size of `data.mdb`; when an eighth is left, `full` decides",
+        )
+        .default("10485760"),
+        Key::new(
+            "buffertime",
+            integer(0, 3_600_000, "ms"),
+            "How long events are collected for one transaction; a waiting acknowledgement cuts it \
+             short",
+        )
+        .aliases(&["buffer-flush"])
+        .default("200"),
+        Key::new(
+            "maxbuffer",
+            integer(1, 1 << 24, "events"),
+            "How many events are collected at most",
+        )
+        .aliases(&["max-buffer"])
+        .default("10000"),
+        Key::new(
+            "maxbuffer-bytes",
+            integer(65_536, 1 << 40, "bytes"),
+            "How many bytes of events are collected at most",
+        )
+        .default("67108864"),
+        Key::new(
+            "sync",
+            Kind::Bool,
+            "Whether a transaction is on disk before publishers get their acknowledgement; without \
+             it, a power cut loses acknowledged events",
+        )
+        .default("true"),
+        Key::new(
+            "readonly",
+            Kind::Bool,
+            "Serves the history and adds nothing, beside whoever writes to it. The store has to be \
+             there. Acknowledged publications to its topics get `rewamp.error.store_readonly` and \
+             are routed",
+        )
+        .default("false"),
+        Key::new(
+            "file-mode",
+            Kind::Choice(&["0600", "0640", "0644"]),
+            "Permissions of the files when they are made, whatever the umask. Whoever may read \
+             them may also write to `lock.mdb`, in which LMDB notes its readers",
+        )
+        .default("\"0640\""),
         FULL,
         Key::new(
             "limit",

@@ -17,7 +17,8 @@ pub(super) fn check(routers: &[Cursor], findings: &mut Findings) {
         .flat_map(|router| router.key("realms").items())
     {
         let store = realm.key("store");
-        if !store.is_of_type("sled") && !store.is_of_type("memory") {
+        let on_disk = store.is_of_type("sled") || store.is_of_type("cfxdb");
+        if !on_disk && !store.is_of_type("memory") {
             continue;
         }
         check_filters(&store.key("event-history"), uri_check(&realm), findings);
@@ -27,11 +28,7 @@ pub(super) fn check(routers: &[Cursor], findings: &mut Findings) {
                 "a store in memory begins empty: there would never be anything to read",
             );
         }
-        if let Some(path) = store
-            .key("path")
-            .text()
-            .filter(|_| store.is_of_type("sled"))
-        {
+        if let Some(path) = store.key("path").text().filter(|_| on_disk) {
             match folders.get(&normalize(path)) {
                 Some(first) => {
                     let text =

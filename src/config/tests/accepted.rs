@@ -290,27 +290,33 @@ fn the_stores_of_crossbars_page_are_taken_as_far_as_they_are_built() {
         "maxbuffer": 100, "buffertime": 200, "readonly": false, "sync": true, "event-history": [
             {"uri": "com.example.apps.", "match": "prefix"},
             {"uri": "com.example.demo.", "match": "prefix"}]});
-    let found = findings(&with(cfxdb.clone()));
-    let faults: Vec<String> = found
-        .iter()
-        .filter(|finding| finding.severity == Severity::Fault)
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(faults.len(), 1, "{faults:#?}");
-    assert!(
-        faults[0].contains("not built yet") && faults[0].contains("store `cfxdb`"),
-        "{faults:#?}"
-    );
-
-    let mut sled = cfxdb;
-    sled["type"] = json!("sled");
-    let store = config(&with(sled)).realms[0].store.clone().unwrap();
     let buffer = Buffer {
         time: Duration::from_millis(200),
         events: 100,
         bytes: 67_108_864,
     };
     let path = PathBuf::from("/etc/rewamp/../exampledb");
+    let store = config(&with(cfxdb.clone())).realms[0]
+        .store
+        .clone()
+        .unwrap();
+    let expected = Engine::Cfxdb {
+        path: path.clone(),
+        buffer,
+        sync: true,
+        readonly: false,
+        mode: 0o640,
+    };
+    assert_eq!((store.engine, store.maxsize), (expected, 5_242_880));
+    let mut smallest = cfxdb.clone();
+    smallest["maxsize"] = json!(131_072);
+    smallest["file-mode"] = json!("0644");
+    let store = config(&with(smallest)).realms[0].store.clone().unwrap();
+    assert!(matches!(store.engine, Engine::Cfxdb { mode: 0o644, .. }));
+
+    let mut sled = cfxdb;
+    sled["type"] = json!("sled");
+    let store = config(&with(sled)).realms[0].store.clone().unwrap();
     assert_eq!(
         store.engine,
         Engine::Sled {

@@ -75,7 +75,7 @@ fn a_value_of_the_wrong_type_or_out_of_range_says_what_is_allowed() {
         &format!("{STORE}/maxsize"),
         json!(1),
         "realms[0].store.maxsize",
-        "type `cfxdb`, not built yet",
+        "type `cfxdb` is for smaller ones",
     );
     fault(
         &format!("{STORE}/maxsize"),

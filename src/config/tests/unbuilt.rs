@@ -6,16 +6,6 @@ use super::change::{STORE, WS, changed, fault, warning};
 use super::findings;
 
 #[test]
-fn what_comes_later_stops_the_start_where_it_is_asked_for() {
-    fault(
-        STORE,
-        json!({"type": "cfxdb", "path": "../.testdb"}),
-        "realms[0].store",
-        "not built yet",
-    );
-}
-
-#[test]
 fn a_guard_that_is_not_built_stops_the_start() {
     let stops = "not built yet, and not to be left out";
     let endpoint = "transports[0].endpoint";

@@ -57,61 +57,61 @@ fn envelope_crc(head: &[u8], body: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-pub(super) fn put_u16(bytes: &mut Vec<u8>, value: u16) {
+pub(in crate::engine) fn put_u16(bytes: &mut Vec<u8>, value: u16) {
     bytes.extend_from_slice(&value.to_le_bytes());
 }
 
-pub(super) fn put_u32(bytes: &mut Vec<u8>, value: u32) {
+pub(in crate::engine) fn put_u32(bytes: &mut Vec<u8>, value: u32) {
     bytes.extend_from_slice(&value.to_le_bytes());
 }
 
-pub(super) fn put_u64(bytes: &mut Vec<u8>, value: u64) {
+pub(in crate::engine) fn put_u64(bytes: &mut Vec<u8>, value: u64) {
     bytes.extend_from_slice(&value.to_le_bytes());
 }
 
 /// `u32` length, text.
-pub(super) fn put_text(bytes: &mut Vec<u8>, text: &str) {
+pub(in crate::engine) fn put_text(bytes: &mut Vec<u8>, text: &str) {
     put_u32(bytes, length_u32(text.len()));
     bytes.extend_from_slice(text.as_bytes());
 }
 
 /// A length as it is stored. Nothing here comes near 4 GiB: messages have at most 16 MiB.
-pub(super) fn length_u32(length: usize) -> u32 {
+pub(in crate::engine) fn length_u32(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-pub(super) fn take_array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+pub(in crate::engine) fn take_array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (array, after) = rest.split_first_chunk::<N>()?;
     *rest = after;
     Some(*array)
 }
 
-pub(super) fn take_u8(rest: &mut &[u8]) -> Option<u8> {
+pub(in crate::engine) fn take_u8(rest: &mut &[u8]) -> Option<u8> {
     take_array::<1>(rest).map(|[byte]| byte)
 }
 
-pub(super) fn take_u32(rest: &mut &[u8]) -> Option<u32> {
+pub(in crate::engine) fn take_u32(rest: &mut &[u8]) -> Option<u32> {
     take_array(rest).map(u32::from_le_bytes)
 }
 
-pub(super) fn take_u64(rest: &mut &[u8]) -> Option<u64> {
+pub(in crate::engine) fn take_u64(rest: &mut &[u8]) -> Option<u64> {
     take_array(rest).map(u64::from_le_bytes)
 }
 
-pub(super) fn take_bytes<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+pub(in crate::engine) fn take_bytes<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (bytes, after) = rest.split_at_checked(length)?;
     *rest = after;
     Some(bytes)
 }
 
 /// What [`put_text`] wrote.
-pub(super) fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+pub(in crate::engine) fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let length = take_u32(rest)?;
     std::str::from_utf8(take_bytes(rest, length as usize)?).ok()
 }
 
 /// The field at `at`.
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+pub(in crate::engine) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes
         .get(at..)?
         .first_chunk()
@@ -119,7 +119,7 @@ pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 /// The field at `at`.
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(in crate::engine) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes
         .get(at..)?
         .first_chunk()
@@ -127,7 +127,7 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// The field at `at`.
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub(in crate::engine) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes
         .get(at..)?
         .first_chunk()

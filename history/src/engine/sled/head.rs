@@ -120,7 +120,7 @@ pub(super) fn take_filter(rest: &mut &[u8]) -> Option<Filter> {
     Some(Filter::new(take_text(rest)?, match_policy))
 }
 
-pub(super) fn policy_byte(match_policy: MatchPolicy) -> u8 {
+pub(in crate::engine) fn policy_byte(match_policy: MatchPolicy) -> u8 {
     match match_policy {
         MatchPolicy::Exact => 0,
         MatchPolicy::Prefix => 1,
@@ -128,7 +128,7 @@ pub(super) fn policy_byte(match_policy: MatchPolicy) -> u8 {
     }
 }
 
-pub(super) fn policy_from_byte(byte: u8) -> Option<MatchPolicy> {
+pub(in crate::engine) fn policy_from_byte(byte: u8) -> Option<MatchPolicy> {
     MatchPolicy::ALL
         .into_iter()
         .find(|policy| policy_byte(*policy) == byte)

@@ -1,0 +1,208 @@
+//! What others have written is taken over: Publications that Crossbar put into the file get a
+//! place in the order, by their time and then their ID, and rows of ours that say which filters
+//! keep them. Their own rows are left as they are.
+
+use hashbrown::{HashMap, HashSet};
+use rewamp_wamp::id::PublicationId;
+use rewamp_wamp::payload::Payload;
+use rewamp_wamp::serializer::{Limits as PayloadLimits, Serializer};
+use rewamp_wamp::uri::is_restricted;
+
+use super::begin::Failed;
+use super::lmdb::{Env, LmdbError, Txn};
+use super::record::Record;
+use super::rows::{EventRow, PublicationRow, SessionRow};
+use super::shelf::{Plan, Shelf};
+use super::space::{Fill, Limits};
+use super::state::Progress;
+use super::tables::Tables;
+use crate::event::{Sequence, Timestamp};
+use crate::filter::FilterTable;
+use crate::receivers::Receivers;
+use crate::store::{Full, StoreConfig};
+
+/// Publications that are taken over in one transaction, at most.
+const AT_ONCE: usize = 1_000;
+
+/// See the head of this file.
+pub(super) struct Adoption<'a> {
+    pub(super) env: &'a Env,
+    pub(super) plan: &'a Plan,
+    pub(super) filters: &'a FilterTable,
+    pub(super) config: &'a StoreConfig,
+}
+
+/// Publications that are new to us.
+#[derive(Debug, Default)]
+struct Strangers {
+    /// Their times and IDs, in order.
+    publications: Vec<(u64, u64)>,
+    /// Rows of Events that name them.
+    events: HashMap<u64, Vec<(u64, u64)>>,
+    /// How many there are that no history shows.
+    hidden: u64,
+}
+
+impl Adoption<'_> {
+    /// Takes over what there is, from the sequence `next` on; gives the next one that is free.
+    pub(super) fn run(
+        &self,
+        mut progress: Progress,
+        mut next: Sequence,
+    ) -> Result<(Progress, Sequence), Failed> {
+        let strangers = self.find()?;
+        let Strangers {
+            publications,
+            events,
+            hidden,
+        } = &strangers;
+        if publications.is_empty() {
+            return Ok((progress, next));
+        }
+        log::info!(
+            realm = self.config.realm.as_str();
+            "{} publications of others are taken over, {hidden} more are not for any history",
+            publications.len()
+        );
+        let limits = Limits::of(self.config.maxsize);
+        let most = limits.removed_at_once().min(AT_ONCE);
+        for part in publications.chunks(most) {
+            let mut shelf = Shelf::begin(self.env, self.plan, progress)?;
+            for (_, id) in part {
+                let rows = events.get(id).cloned().unwrap_or_default();
+                if self.adopt(&mut shelf, *id, next, rows)? {
+                    next = next.next();
+                }
+            }
+            // Not to be given out once more, should this be cut short.
+            shelf.progress.reserved = shelf.progress.reserved.max(next);
+            progress = shelf.commit()?;
+            while self.config.full == Full::DropOldest
+                && progress.events > 0
+                && Fill::of(self.env, limits)?.missing(limits) > 0
+            {
+                let mut shelf = Shelf::begin(self.env, self.plan, progress)?;
+                for _ in 0..most {
+                    shelf.drop_oldest_of_all()?;
+                }
+                progress = shelf.commit()?;
+            }
+        }
+        Ok((progress, next))
+    }
+
+    /// Gives one publication its place; says whether it is still there.
+    fn adopt(
+        &self,
+        shelf: &mut Shelf<'_>,
+        id: u64,
+        sequence: Sequence,
+        rows: Vec<(u64, u64)>,
+    ) -> Result<bool, LmdbError> {
+        let key = self.plan.tables.publication(id);
+        let Some(bytes) = shelf.rows().get(&key)?.map(<[u8]>::to_vec) else {
+            return Ok(false);
+        };
+        let Some((row, receivers)) = readable(&bytes) else {
+            return Ok(false);
+        };
+        let Some(topic) = self.filters.topic(row.topic) else {
+            return Ok(false);
+        };
+        let time = Timestamp::from_nanos(row.timestamp);
+        let free = shelf.progress.last_time.next();
+        if time < free {
+            shelf.progress.shifted += 1;
+        }
+        let subscription = topic.subscription(&self.plan.key).get();
+        let receivers = receivers.as_ref().map(Receivers::as_ref);
+        let filters = topic.filters();
+        let time = time.max(free);
+        let record = Record::adopted(&row, time, subscription, filters, receivers, rows);
+        shelf.put_record(sequence, &record, topic.name())?;
+        shelf.keep_within_limits(filters, subscription)?;
+        Ok(true)
+    }
+
+    /// Looks for publications that have no place in the order.
+    fn find(&self) -> Result<Strangers, LmdbError> {
+        let txn = self.env.read()?;
+        let tables = &self.plan.tables;
+        let known = self.known(&txn)?;
+        let mut elsewhere: HashMap<u64, bool> = HashMap::new();
+        each(&txn, tables.sessions, |_, value| {
+            let Some(row) = SessionRow::read(value) else {
+                return;
+            };
+            if let Some(realm) = row.realm {
+                let here = realm == self.config.realm;
+                let elsewhere = elsewhere.entry(row.session).or_insert(true);
+                *elsewhere &= !here;
+            }
+        })?;
+        let mut found = Strangers::default();
+        each(&txn, tables.publications, |_, value| {
+            let Some(row) = PublicationRow::read(value) else {
+                return;
+            };
+            if known.contains(&row.publication) {
+                return;
+            }
+            let shown = readable(value).is_some()
+                && elsewhere.get(&row.publisher) != Some(&true)
+                && PublicationId::new(row.publication).is_some()
+                && !is_restricted(row.topic);
+            match shown && self.filters.topic(row.topic).is_some() {
+                true => found.publications.push((row.timestamp, row.publication)),
+                false => found.hidden += 1,
+            }
+        })?;
+        found.publications.sort_unstable();
+        let wanted: HashSet<u64> = found.publications.iter().map(|(_, id)| *id).collect();
+        each(&txn, tables.events, |key, value| {
+            if let (Some(key), Some(row)) = (tables.event_in(key), EventRow::read(value))
+                && wanted.contains(&row.publication)
+            {
+                found.events.entry(row.publication).or_default().push(key);
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// The publications that have a place already.
+    fn known(&self, txn: &Txn<'_>) -> Result<HashSet<u64>, LmdbError> {
+        let like = self.plan.tables.order(0);
+        let mut known = HashSet::new();
+        let mut cursor = txn.cursor()?;
+        let mut next = cursor.seek(&like)?;
+        while let Some((key, value)) = next {
+            if Tables::sequence_in(key, &like).is_none() {
+                break;
+            }
+            known.extend(Record::read(value).map(|record| record.publication));
+            next = cursor.next()?;
+        }
+        Ok(known)
+    }
+}
+
+/// A row that a history can show, and who may see it.
+fn readable(bytes: &[u8]) -> Option<(PublicationRow<'_>, Option<Receivers>)> {
+    let row = PublicationRow::read(bytes)?;
+    let audience = PublicationRow::audience(bytes)?;
+    let limits = PayloadLimits::default();
+    Payload::from_raw(Serializer::Cbor, row.args, row.kwargs, &limits).ok()?;
+    Some((row, audience))
+}
+
+/// Visits the rows of a table.
+fn each(txn: &Txn<'_>, table: u16, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), LmdbError> {
+    let begin = Tables::begin(table);
+    let mut cursor = txn.cursor()?;
+    let mut next = cursor.seek(&begin)?;
+    while let Some((key, value)) = next.filter(|(key, _)| key.starts_with(&begin)) {
+        visit(key, value);
+        next = cursor.next()?;
+    }
+    Ok(())
+}

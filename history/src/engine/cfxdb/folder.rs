@@ -1,0 +1,96 @@
+//! The folder of a store: made where it is missing, taken for one process alone, with files that
+//! those may read who are to.
+
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::error::OpenError;
+
+/// How long a lock that is taken is waited for: a process that starts another one shares its
+/// locks with it for a moment, and one that was just killed takes a moment to let go.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Creates a folder and its parents where they are missing, durably.
+pub(super) fn create_folder(path: &Path) -> Result<(), OpenError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    create_folder(&parent)?;
+    match std::fs::create_dir(path) {
+        Err(source) if !path.is_dir() => {
+            return Err(OpenError::Io {
+                what: "cannot create",
+                path: path.to_owned(),
+                source,
+            });
+        }
+        _ => {}
+    }
+    sync_folder(&parent)
+}
+
+/// Gives the files the permissions that are configured, whatever the process's mask: whoever may
+/// read the data must be able to write to LMDB's lock file, in which readers are noted.
+pub(super) fn set_modes(path: &Path, mode: u32) -> Result<(), OpenError> {
+    let lock = mode | (mode & 0o444) >> 1;
+    for (name, mode) in [("data.mdb", mode), ("lock.mdb", lock)] {
+        let path = path.join(name);
+        let set = std::fs::set_permissions(&path, Permissions::from_mode(mode));
+        set.map_err(|source| OpenError::Io {
+            what: "cannot set the permissions of",
+            path,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// Makes what was created in a folder durable.
+pub(super) fn sync_folder(path: &Path) -> Result<(), OpenError> {
+    let synced = File::open(path).and_then(|folder| folder.sync_all());
+    synced.map_err(|source| OpenError::Io {
+        what: "cannot sync",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Takes the folder for this store alone. LMDB itself lets any number of processes write, as
+/// Crossbar may do beside us; two of ours would give out the same sequences.
+pub(super) fn lock(folder: &Path, mode: u32) -> Result<File, OpenError> {
+    let path = folder.join("rewamp.lock");
+    let failed = |source| OpenError::Io {
+        what: "cannot lock",
+        path: path.clone(),
+        source,
+    };
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(mode);
+    let file = options.open(&path).map_err(failed)?;
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::park_timeout(LOCK_PATIENCE / 50);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse {
+                    path: folder.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The rows that cfxdb defines, as its `realmstore.fbs` has them: Publication, Event, Session.
+//! What Crossbar writes and we do not is read as far as we can tell something from it.
+
+use rewamp_wamp::message::ReceiverLists;
+
+use super::flat::{Field, Table, write};
+use crate::receivers::{Receivers, ReceiversRef};
+
+/// A row of the table Publications.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PublicationRow<'a> {
+    /// When it was accepted, ns since 1970; at Crossbar when it was written.
+    pub(super) timestamp: u64,
+    pub(super) publication: u64,
+    /// The session that published.
+    pub(super) publisher: u64,
+    pub(super) topic: &'a str,
+    /// A list in CBOR.
+    pub(super) args: Option<&'a [u8]>,
+    /// A map in CBOR.
+    pub(super) kwargs: Option<&'a [u8]>,
+    pub(super) exclude_me: bool,
+}
+
+/// Numbers of the fields, as in `realmstore.fbs`.
+mod publication {
+    pub(super) const TIMESTAMP: u16 = 0;
+    pub(super) const PUBLICATION: u16 = 1;
+    pub(super) const PUBLISHER: u16 = 2;
+    pub(super) const TOPIC: u16 = 3;
+    pub(super) const ARGS: u16 = 4;
+    pub(super) const KWARGS: u16 = 5;
+    pub(super) const PAYLOAD: u16 = 6;
+    pub(super) const EXCLUDE_ME: u16 = 9;
+    pub(super) const EXCLUDE: u16 = 10;
+    pub(super) const EXCLUDE_AUTHID: u16 = 11;
+    pub(super) const EXCLUDE_AUTHROLE: u16 = 12;
+    pub(super) const ELIGIBLE: u16 = 13;
+    pub(super) const ELIGIBLE_AUTHID: u16 = 14;
+    pub(super) const ELIGIBLE_AUTHROLE: u16 = 15;
+}
+
+impl<'a> PublicationRow<'a> {
+    /// Writes the row into `out`, in place of what is there.
+    pub(super) fn write(&self, receivers: Option<ReceiversRef<'_>>, out: &mut Vec<u8>) {
+        let mut fields = vec![
+            (publication::TIMESTAMP, Field::U64(self.timestamp)),
+            (publication::PUBLICATION, Field::U64(self.publication)),
+            (publication::PUBLISHER, Field::U64(self.publisher)),
+            (publication::TOPIC, Field::Text(self.topic)),
+            (publication::EXCLUDE_ME, Field::Bool(self.exclude_me)),
+        ];
+        let payload = [
+            (publication::ARGS, self.args),
+            (publication::KWARGS, self.kwargs),
+        ];
+        let payload = payload.iter().filter_map(|(id, bytes)| {
+            let bytes = (*bytes)?;
+            Some((*id, Field::Bytes(bytes)))
+        });
+        fields.extend(payload);
+        let lists = receivers.map(ReceiversRef::lists).unwrap_or_default();
+        let lists = [
+            (publication::EXCLUDE_AUTHID, &lists.exclude_authid),
+            (publication::EXCLUDE_AUTHROLE, &lists.exclude_authrole),
+            (publication::ELIGIBLE_AUTHID, &lists.eligible_authid),
+            (publication::ELIGIBLE_AUTHROLE, &lists.eligible_authrole),
+        ];
+        let lists = lists.map(|(id, list)| {
+            let list: Vec<&str> = list.iter().map(|text| &**text).collect();
+            (id, list)
+        });
+        let lists = lists.iter().filter(|(_, list)| !list.is_empty());
+        fields.extend(lists.map(|(id, list)| (*id, Field::Texts(list))));
+        write(&fields, out);
+    }
+
+    /// The row in these bytes.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let table = Table::root(bytes)?;
+        Some(Self {
+            timestamp: table.u64(publication::TIMESTAMP),
+            publication: table.u64(publication::PUBLICATION),
+            publisher: table.u64(publication::PUBLISHER),
+            topic: table.text(publication::TOPIC)?,
+            args: table.bytes(publication::ARGS),
+            kwargs: table.bytes(publication::KWARGS),
+            exclude_me: table.u8(publication::EXCLUDE_ME) != 0,
+        })
+    }
+
+    /// Who may see the publication of such a row, as Crossbar wrote it: `None` if nobody may, by
+    /// any history: it had lists of sessions, or what was sent is encrypted and not stored as args.
+    pub(super) fn audience(bytes: &[u8]) -> Option<Option<Receivers>> {
+        let table = Table::root(bytes)?;
+        let named = table.len(publication::EXCLUDE) + table.len(publication::ELIGIBLE);
+        if named > 0 || table.bytes(publication::PAYLOAD).is_some() {
+            return None;
+        }
+        let list = |id| {
+            let texts = table.texts(id)?;
+            Some(texts.into_iter().map(Into::into).collect())
+        };
+        Some(Receivers::new(&ReceiverLists {
+            exclude_authid: list(publication::EXCLUDE_AUTHID)?,
+            exclude_authrole: list(publication::EXCLUDE_AUTHROLE)?,
+            eligible_authid: list(publication::ELIGIBLE_AUTHID)?,
+            eligible_authrole: list(publication::ELIGIBLE_AUTHROLE)?,
+            ..ReceiverLists::default()
+        }))
+    }
+}
+
+/// A row of the table Events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EventRow {
+    /// With the subscription its key, ns since 1970.
+    pub(super) timestamp: u64,
+    pub(super) subscription: u64,
+    pub(super) publication: u64,
+}
+
+impl EventRow {
+    /// Writes the row into `out`, in place of what is there. Its receiver is 0: nobody in
+    /// particular.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let fields = [
+            (0, Field::U64(self.timestamp)),
+            (1, Field::U64(self.subscription)),
+            (2, Field::U64(self.publication)),
+        ];
+        write(&fields, out);
+    }
+
+    /// The row in these bytes.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let table = Table::root(bytes)?;
+        Some(Self {
+            timestamp: table.u64(0),
+            subscription: table.u64(1),
+            publication: table.u64(2),
+        })
+    }
+}
+
+/// What is read of a row of the table Sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SessionRow<'a> {
+    pub(super) session: u64,
+    /// The realm that it joined, where it is written.
+    pub(super) realm: Option<&'a str>,
+}
+
+impl<'a> SessionRow<'a> {
+    /// The row in these bytes.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let table = Table::root(bytes)?;
+        Some(Self {
+            session: table.u64(2),
+            realm: table.text(15),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row<'a>(
+        topic: &'a str,
+        args: Option<&'a [u8]>,
+        kwargs: Option<&'a [u8]>,
+    ) -> PublicationRow<'a> {
+        PublicationRow {
+            timestamp: 1_800_000_000_000_000_001,
+            publication: 7,
+            publisher: 9_007_199_254_740_992,
+            topic,
+            args,
+            kwargs,
+            exclude_me: true,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+        #[test]
+        fn a_publication_is_read_as_it_was_written(
+            topic in ".{0,40}",
+            args in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
+            kwargs in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
+            lists in prop::collection::vec(prop::collection::vec(".{0,9}", 0..4), 4),
+        ) {
+            let list = |at: usize| lists[at].iter().map(|text| text.as_str().into()).collect();
+            let receivers = Receivers::new(&ReceiverLists {
+                exclude_authid: list(0),
+                exclude_authrole: list(1),
+                eligible_authid: list(2),
+                eligible_authrole: list(3),
+                ..ReceiverLists::default()
+            });
+            let mut out = Vec::new();
+            let row = row(&topic, args.as_deref(), kwargs.as_deref());
+            row.write(receivers.as_ref().map(Receivers::as_ref), &mut out);
+            let found = PublicationRow::read(&out).unwrap();
+            prop_assert_eq!(format!("{found:?}"), format!("{row:?}"));
+            prop_assert_eq!(PublicationRow::audience(&out), Some(receivers));
+        }
+    }
+
+    #[test]
+    fn an_event_is_read_as_it_was_written() {
+        let row = EventRow {
+            timestamp: u64::MAX,
+            subscription: 1,
+            publication: 2,
+        };
+        let mut out = Vec::new();
+        row.write(&mut out);
+        assert_eq!(EventRow::read(&out), Some(row));
+        assert!(out.len() <= 56, "{}", out.len());
+    }
+}

@@ -1,0 +1,249 @@
+//! Stores of type `cfxdb`: Python reads them while the node runs, Crossbar goes on with them, and
+//! a node that is killed has what it acknowledged.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::client::{Client, code};
+use crate::harness::deadline::{SOON, within};
+use crate::harness::foreign;
+use crate::harness::node::{self, Node, Ports};
+
+const READ: &str = "tests/clients/cfxdb/read.py";
+const GET_EVENTS: &str = "wamp.subscription.get_events";
+
+fn config(ports: &Ports, path: &str, maxsize: u64) -> Value {
+    let both = json!([{"uri": "com.", "match": "prefix"}, {"uri": "com.a", "match": "exact"}]);
+    with_filters(ports, path, maxsize, &both)
+}
+
+fn with_filters(ports: &Ports, path: &str, maxsize: u64, filters: &Value) -> Value {
+    let store =
+        json!({"type": "cfxdb", "path": path, "maxsize": maxsize, "event-history": filters});
+    node::config(ports, json!([node::open_realm(store)]), &node::anonymous())
+}
+
+fn start(maxsize: u64) -> Node {
+    Node::start(move |ports| config(ports, "testdb", maxsize))
+}
+
+/// All rows, as Python sees them.
+fn rows(store: &Path) -> Value {
+    let lines = foreign::python_with_cfxdb(READ, &["once", store.to_str().unwrap()]).succeeds();
+    lines.into_iter().next().expect("one line")
+}
+
+/// The publication IDs of the whole history, oldest first.
+fn history(client: &mut Client) -> Vec<u64> {
+    let id = client.call(
+        "wamp.subscription.lookup",
+        json!(["com.", {"match": "prefix"}]),
+        json!({}),
+    );
+    let page = client.call(GET_EVENTS, json!([id.unwrap()]), json!({"limit": 10_000}));
+    let page = page.unwrap();
+    let events = page.as_array().unwrap().iter();
+    events
+        .map(|event| event["publication"].as_u64().unwrap())
+        .collect()
+}
+
+fn publish(client: &mut Client, topic: &str, args: &Value) -> u64 {
+    let answer = client.publish(topic, args).unwrap();
+    assert_eq!(answer[0], code::PUBLISHED, "{answer}");
+    answer[2].as_u64().unwrap()
+}
+
+/// Publishes so many, acknowledged, and gives the answers.
+fn publish_some(client: &mut Client, from: u64, events: u64) -> Vec<Value> {
+    let text = "x".repeat(100);
+    for number in from..from + events {
+        let topic = ["com.a", "com.b"][number as usize % 2];
+        let (request, options) = (client.request(), json!({"acknowledge": true}));
+        let publish = json!([code::PUBLISH, request, options, topic, [number, text]]);
+        client.send(&publish).unwrap();
+    }
+    client.flush().unwrap();
+    (0..events).map(|_| client.receive().unwrap()).collect()
+}
+
+fn is_stored(answer: &Value) -> bool {
+    answer[0] == code::PUBLISHED
+}
+
+#[test]
+fn python_reads_a_store_while_the_node_writes_to_it() {
+    // Events are dropped meanwhile, as many as come.
+    let filter = json!([{"uri": "com.", "match": "prefix", "limit": 2_000}]);
+    let mut node = Node::start(move |ports| with_filters(ports, "testdb", 64 << 20, &filter));
+    let store = node.dir().join("testdb");
+    let store = store.to_str().unwrap();
+    let mut client = Client::join(node.ports.raw).unwrap();
+    publish_some(&mut client, 0, 20);
+    let readers = ["count", "reopen", "decode"]
+        .map(|mode| foreign::python_with_cfxdb(READ, &[mode, store, "4"]));
+    let until = Instant::now() + Duration::from_secs(5);
+    let mut published = 20;
+    while Instant::now() < until || published < 5_000 {
+        let answers = publish_some(&mut client, published, 100);
+        let refused = answers.iter().find(|answer| !is_stored(answer));
+        assert_eq!(refused, None, "after {published}");
+        published += 100;
+    }
+    for reader in readers {
+        let lines = reader.succeeds();
+        assert!(lines[0]["rounds"].as_u64().unwrap() > 0, "{lines:?}");
+    }
+    let shown = history(&mut client);
+    assert_eq!(shown.len(), 2_000);
+    let rows = rows(Path::new(store));
+    let stored = rows["publications"].as_array().unwrap().iter();
+    let stored: Vec<u64> = stored
+        .map(|row| row["publication"].as_u64().unwrap())
+        .collect();
+    assert_eq!(stored, shown);
+    let events = rows["events"].as_array().unwrap();
+    assert!(events.iter().all(|event| event["receiver"] == 0));
+    let named = events
+        .iter()
+        .map(|event| event["publication"].as_u64().unwrap());
+    assert_eq!(named.collect::<BTreeSet<_>>(), shown.into_iter().collect());
+    assert!(node.stop().success());
+    assert!(!node.log().contains("ERROR"), "{}", node.log());
+}
+
+#[test]
+fn a_reader_that_holds_on_makes_a_store_full_until_it_is_gone() {
+    let node = start(1 << 20);
+    let store = node.dir().join("testdb");
+    let mut client = Client::join(node.ports.raw).unwrap();
+    assert!(publish_some(&mut client, 0, 10).iter().all(is_stored));
+    let mut holding = foreign::python_with_cfxdb(READ, &["hold", store.to_str().unwrap()]);
+    holding.prints("that it reads", |line| line["holding"] == 10);
+    let mut published = 10;
+    let refused = within(2 * SOON, "the store is full", || {
+        let answers = publish_some(&mut client, published, 10);
+        published += 10;
+        answers.into_iter().find(|answer| !is_stored(answer))
+    });
+    assert_eq!(refused[4], "rewamp.error.store_unavailable", "{refused}");
+    let pid = format!("process {}", holding.pid());
+    assert!(refused.to_string().contains(&pid), "{refused}");
+    assert!(node.log().contains(&pid), "{}", node.log());
+    assert!(history(&mut client).len() >= 10, "what is there is read");
+    // Killed inside of its transaction: what it held can be used again.
+    drop(holding);
+    within(2 * SOON, "there is room again", || {
+        let answers = publish_some(&mut client, published, 10);
+        published += 10;
+        answers.iter().all(is_stored).then_some(())
+    });
+}
+
+#[test]
+fn what_a_killed_node_acknowledged_is_there() {
+    let mut node = start(16 << 20);
+    let mut acknowledged = Vec::new();
+    for round in 0..4 {
+        let mut client = Client::join(node.ports.raw).unwrap();
+        let before = acknowledged.len();
+        for _ in 0..300 {
+            let request = client.request();
+            let options = json!({"acknowledge": true});
+            let publish = json!([code::PUBLISH, request, options, "com.a", [round]]);
+            client.send(&publish).unwrap();
+        }
+        client.flush().unwrap();
+        while acknowledged.len() < before + 50 + 60 * round {
+            let answer = client.receive().unwrap();
+            acknowledged.push(answer[2].as_u64().unwrap());
+        }
+        node.kill();
+        // What was under way to us counts as well.
+        while let Ok(answer) = client.receive() {
+            acknowledged.push(answer[2].as_u64().unwrap());
+        }
+        node.restart();
+        let mut client = Client::join(node.ports.raw).unwrap();
+        let shown: BTreeSet<u64> = history(&mut client).into_iter().collect();
+        let missing = acknowledged.iter().filter(|id| !shown.contains(id));
+        assert_eq!(missing.count(), 0, "round {round}");
+    }
+}
+
+#[test]
+fn a_store_goes_from_crossbar_to_us_and_back_and_to_us_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("testdb");
+    let path = store.to_str().unwrap().to_owned();
+    let mut expected = Vec::new();
+    let mut node: Option<Node> = None;
+    for round in 0..2_u64 {
+        let ports = Ports {
+            ws: 0,
+            raw: node
+                .as_ref()
+                .map_or_else(node::free_port, |node| node.ports.raw),
+            admin: 0,
+        };
+        crossbar_publishes(folder.path(), &ports, &path, round, &mut expected);
+        let node = match &mut node {
+            Some(node) => {
+                node.restart();
+                node
+            }
+            None => {
+                let path = path.clone();
+                node.insert(Node::start(move |ports| config(ports, &path, 16 << 20)))
+            }
+        };
+        let mut client = Client::join(node.ports.raw).unwrap();
+        assert_eq!(history(&mut client), expected, "round {round}");
+        for number in 0..5 {
+            expected.push(publish(&mut client, "com.b", &json!([number])));
+        }
+        assert_eq!(history(&mut client), expected);
+        assert!(node.stop().success());
+        let rows = rows(&store);
+        assert_eq!(
+            rows["publications"].as_array().unwrap().len(),
+            expected.len()
+        );
+    }
+}
+
+/// Starts Crossbar on a store, publishes to it, and stops it when all is written.
+fn crossbar_publishes(
+    folder: &Path,
+    ports: &Ports,
+    path: &str,
+    round: u64,
+    expected: &mut Vec<u64>,
+) {
+    let directory = folder.join(".crossbar");
+    std::fs::create_dir_all(&directory).unwrap();
+    let mut config = config(ports, path, 16 << 20);
+    let router = &mut config["workers"][0];
+    router["transports"] = json!([router["transports"][1]]);
+    config.as_object_mut().unwrap().remove("rewamp");
+    std::fs::write(directory.join("config.json"), config.to_string()).unwrap();
+    let crossbar = foreign::crossbar(&directory);
+    let patience = 4 * SOON;
+    let mut client = within(patience, "Crossbar listens", || {
+        Client::join(ports.raw).ok()
+    });
+    for number in 0..5 {
+        let topic = ["com.a", "com.b"][number % 2];
+        expected.push(publish(&mut client, topic, &json!([round, number])));
+    }
+    let store = Path::new(path);
+    within(patience, "Crossbar has written all", || {
+        let written = rows(store)["publications"].as_array().unwrap().len();
+        (written == expected.len()).then_some(())
+    });
+    drop(client);
+    crossbar.interrupt();
+}
