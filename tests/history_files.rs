@@ -257,29 +257,41 @@ fn a_history_goes_into_files_and_comes_back_from_them() {
 #[test]
 fn a_converted_store_has_the_same_subscriptions_and_events() {
     let mut node = stopped_with_a_history();
-    let (old, new) = (node.dir().join("history"), node.dir().join("converted"));
-    let before = content(&old);
-    says(&[
-        "history",
-        "convert",
-        "--store",
-        text(&old),
-        "--to",
-        "sled",
-        text(&new),
-    ]);
-    assert_eq!(content(&old), before);
-    let whole = says(&["history", "verify", "--store", text(&new)]);
-    assert!(
-        whole.contains("1251 events of realm realm1: whole"),
-        "{whole}"
-    );
+    let old = node.dir().join("history");
     node.restart();
     let expected = seen(&node);
     node.stop();
-    node.configure(config("converted"));
-    node.restart();
-    assert_eq!(seen(&node), expected);
+    let mut source = old.clone();
+    // There, to the rows of Crossbar's store, and back.
+    for (number, kind) in ["sled", "cfxdb", "sled"].into_iter().enumerate() {
+        let name = format!("converted_{number}");
+        let target = node.dir().join(&name);
+        let there = if number == 0 {
+            content(&old)
+        } else {
+            BTreeMap::new()
+        };
+        let arguments = ["history", "convert", "--store", text(&source), "--to", kind];
+        says(&[&arguments[..], &[text(&target)]].concat());
+        if number == 0 {
+            assert_eq!(content(&old), there, "a source does not change");
+        }
+        let whole = says(&["history", "verify", "--store", text(&target)]);
+        assert!(
+            whole.contains("1251 events of realm realm1: whole"),
+            "{kind}: {whole}"
+        );
+        node.configure(|ports| {
+            let mut store = store(&name);
+            store["type"] = json!(kind);
+            let realms = json!([node::open_realm(store)]);
+            node::config(ports, realms, &node::anonymous())
+        });
+        node.restart();
+        assert_eq!(seen(&node), expected, "{kind}");
+        node.stop();
+        source = target;
+    }
 }
 
 #[test]
@@ -567,4 +579,33 @@ fn two_routers_are_compared_as_their_clients_see_them() {
         assert!(said.contains(&line), "{line}\n{said}");
     }
     assert!(said.contains("6 events were the same"), "{said}");
+}
+
+#[test]
+fn a_cfxdb_store_is_read_while_a_node_writes_to_it() {
+    let node = Node::start(|ports| {
+        let mut store = store("crossbars");
+        store["type"] = json!("cfxdb");
+        let realms = json!([node::open_realm(store)]);
+        node::config(ports, realms, &node::anonymous())
+    });
+    let folder = node.dir().join("crossbars");
+    let mut client = Client::join(node.ports.raw).expect("a session");
+    for number in 1..=5 {
+        let answer = client.publish("com.shop.order", &json!([number]));
+        assert_eq!(answer.expect("an answer")[0], code::PUBLISHED);
+        let all = lines(&says(&["history", "export", "--store", text(&folder)]));
+        let numbers: Vec<_> = all.iter().map(|line| line["args"][0].as_i64()).collect();
+        assert_eq!(numbers, (1..=number).map(Some).collect::<Vec<_>>());
+    }
+    let listed = says(&["history", "ls", "--store", text(&folder)]);
+    assert!(listed.contains("5 events"), "{listed}");
+    let whole = says(&["history", "verify", "--store", text(&folder)]);
+    assert!(whole.contains("5 events of realm realm1: whole"), "{whole}");
+    assert_eq!(
+        client
+            .publish("com.shop.order", &json!([6]))
+            .expect("an answer")[0],
+        code::PUBLISHED
+    );
 }

@@ -4,11 +4,11 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use rewamp_archive::Draft;
 use rewamp_history::{Full, Sequence, StoreConfig};
 
-use super::import::sled;
+use super::import::Kind;
 use super::progress::Progress;
 use super::which::{Which, open_to_read};
 use super::{Outcome, failed};
@@ -21,20 +21,13 @@ pub(super) struct Convert {
     which: Which,
     /// What the new store is kept by
     #[arg(long, value_name = "TYPE")]
-    to: Target,
+    to: Kind,
     /// Folder of the new store
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// Bytes of the new store [default: twice what the old one takes, at least 1 GiB]
     #[arg(long, value_name = "BYTES")]
     maxsize: Option<u64>,
-}
-
-/// Engines that a store can be made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Target {
-    /// Rewamp's own
-    Sled,
 }
 
 impl Convert {
@@ -45,9 +38,7 @@ impl Convert {
         let usage = opened.store.usage();
         let config = StoreConfig {
             realm: found.realm.clone(),
-            engine: match self.to {
-                Target::Sled => sled(&self.folder),
-            },
+            engine: self.to.engine(&self.folder),
             maxsize: self
                 .maxsize
                 .unwrap_or_else(|| usage.bytes.saturating_mul(2).max(1 << 30)),

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rewamp_archive::{Draft, Record, ndjson, parquet};
 use rewamp_history::{Engine, Filter, Full, Sequence, StoreConfig};
 use rewamp_wamp::uri::MatchPolicy;
@@ -34,6 +34,14 @@ pub(super) struct Import {
     /// Folder of the new store; without it, the store that the configuration has for the realm
     #[arg(long, value_name = "DIR", requires = "realm")]
     store: Option<PathBuf>,
+    /// What the new store is kept by
+    #[arg(
+        long = "type",
+        value_name = "TYPE",
+        default_value = "sled",
+        requires = "store"
+    )]
+    kind: Kind,
     /// The realm whose history it is
     #[arg(long, value_name = "NAME")]
     realm: Option<String>,
@@ -90,7 +98,7 @@ impl Import {
             let everything = || vec![Filter::new("", MatchPolicy::Prefix)];
             return Ok(StoreConfig {
                 realm: realm.clone(),
-                engine: sled(store),
+                engine: self.kind.engine(store),
                 maxsize: self.maxsize,
                 full: Full::DropOldest,
                 sync: true,
@@ -121,11 +129,30 @@ impl Import {
     }
 }
 
-/// A sled store that is written to.
-pub(super) fn sled(folder: &Path) -> Engine {
-    Engine::Sled {
-        path: folder.to_owned(),
-        readonly: false,
+/// Permissions of a new cfxdb store's files, where no configuration says otherwise.
+const FILE_MODE: u32 = 0o640;
+
+/// Engines that a store can be made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// Rewamp's own
+    Sled,
+    /// LMDB, in the rows of Crossbar's store
+    Cfxdb,
+}
+
+impl Kind {
+    /// A store that is written to.
+    pub(super) fn engine(self, folder: &Path) -> Engine {
+        let (path, readonly) = (folder.to_owned(), false);
+        match self {
+            Self::Sled => Engine::Sled { path, readonly },
+            Self::Cfxdb => Engine::Cfxdb {
+                path,
+                readonly,
+                mode: FILE_MODE,
+            },
+        }
     }
 }
 

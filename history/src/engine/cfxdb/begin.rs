@@ -230,8 +230,8 @@ pub(super) fn look(path: &Path) -> Result<Sniffed, OpenError> {
     })?;
     let why = match found {
         Sniffed::Nothing | Sniffed::Current => return Ok(found),
-        Sniffed::Older => "it is in the format of LMDB 0.9, which is not written here; \
-             `rewamp history convert` makes a store of it that is"
+        Sniffed::Older => "it is in the format of LMDB 0.9; only that of LMDB 1.0, \
+             which Crossbar 26.10 writes, is built"
             .to_owned(),
         Sniffed::Unknown(version) => {
             format!("it is in version {version} of LMDB's format; this program has version 3")
