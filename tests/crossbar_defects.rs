@@ -213,9 +213,17 @@ fn what_nobody_receives_leaves_the_memory_with_the_history() {
         }
         node.resident()
     };
-    let before = fill(1_000);
-    let grown = fill(3_000).saturating_sub(before);
-    assert!(grown < 8 * MIB, "{grown} bytes of 30 MB that are gone");
+    let mut before = fill(1_000);
+    // What is kept for good is kept of every round; what the allocator keeps, only once.
+    let grown = [(); 4].map(|()| {
+        let now = fill(3_000);
+        now.saturating_sub(std::mem::replace(&mut before, now))
+    });
+    let least = grown.into_iter().min().unwrap_or_default();
+    assert!(
+        least < 8 * MIB,
+        "{grown:?} bytes of 30 MB each that are gone"
+    );
 }
 
 /// Defect 6. Crossbar: a role that may not subscribe got the history, everybody got what was for
