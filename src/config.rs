@@ -18,7 +18,7 @@ pub mod allowed; //     what it allows, in words
 pub mod check; //       what a single key shows
 mod rules; //           what only several show
 pub mod resolve; //     what stands outside
-mod age; //             spans of time
+pub(crate) mod age; //  spans of time
 mod cursor; //          reads what may have any shape
 mod written; //         the built keys as serde sees them
 mod build; //           and as they are meant

@@ -258,8 +258,8 @@ fn is_absent(target: &Path) -> bool {
     }
 }
 
-/// Where the store stands until it is whole.
-fn draft_path(target: &Path) -> PathBuf {
+/// Where a store or a file stands until it is whole: beside its place, with `.draft` at its end.
+pub fn draft_path(target: &Path) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_owned();
     name.push(".draft");
     target.with_file_name(name)

@@ -17,7 +17,7 @@ mod time; //        as text
 mod tests;
 
 pub use answer::Answers;
-pub use draft::{Draft, DraftError, Finished};
+pub use draft::{Draft, DraftError, Finished, draft_path};
 pub use record::{Record, RecordError};
 pub use source::{ReadError, read};
 pub use time::{TimeError, parse_time, time_text};

@@ -165,8 +165,10 @@ pub(crate) trait Committed {
     ) -> Result<Amount, StoreError>;
 
     /// How many of its committed events a choice takes; `None` where looking at each of them is
-    /// the way to know what is kept.
-    fn count_newest(&self, newest: &mut Newest<'_>) -> Result<Option<Amount>, StoreError>;
+    /// the way to know what is kept, as it is where what gave way is gone.
+    fn count_newest(&self, _newest: &mut Newest<'_>) -> Result<Option<Amount>, StoreError> {
+        Ok(None)
+    }
 
     /// Visits the filter's events on target in order, at least those within `reach`; a few just
     /// outside of it are no harm.

@@ -108,21 +108,3 @@ type Outcome = Result<u8, Failure>;
 fn failed(why: impl Display) -> Failure {
     Failure::Failed(why.to_string())
 }
-
-/// Bytes as people read them.
-fn bytes_text(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let mut rest = bytes as f64;
-    let mut unit = None;
-    for next in UNITS {
-        if rest < 1_024.0 {
-            break;
-        }
-        rest /= 1_024.0;
-        unit = Some(next);
-    }
-    match unit {
-        Some(unit) => format!("{rest:.1} {unit}"),
-        None => format!("{bytes} B"),
-    }
-}

@@ -8,11 +8,11 @@ use serde_json::Value;
 const LONGEST: u64 = 100 * 365 * 86_400;
 
 /// What is allowed, in words.
-pub(super) const ALLOWED: &str = "seconds as an integer from 1, or text with a unit (`s`, `m`, `h`, `d`, `w`) \
+pub(crate) const ALLOWED: &str = "seconds as an integer from 1, or text with a unit (`s`, `m`, `h`, `d`, `w`) \
                            such as \"30m\" or \"7d\"; at most 100 years";
 
 /// The span that a value means, from 1 s to 100 years; `None` if it means none.
-pub(super) fn read(value: &Value) -> Option<Duration> {
+pub(crate) fn read(value: &Value) -> Option<Duration> {
     let seconds = match value {
         Value::Number(number) => number.as_u64()?,
         Value::String(text) => {

@@ -359,11 +359,6 @@ impl Committed for Moment<'_> {
         })
     }
 
-    fn count_newest(&self, _: &mut Newest<'_>) -> Result<Option<Amount>, StoreError> {
-        // What gave way is gone from the queues: there are no more than are kept.
-        Ok(None)
-    }
-
     fn walk(
         &self,
         filter: FilterId,

@@ -10,11 +10,13 @@ use rewamp_client::{Client, ClientError, Url};
 use rewamp_history::Filter;
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::message::Message;
+use serde_json::Value;
 
 use super::ask::{Access, topics};
 use super::comparison::{Comparison, Difference, Seen, Side};
 use super::{Failure, MISSING, Outcome, failed};
 use crate::cli::Console;
+use crate::config::age;
 
 /// Events that wait to be compared; a router that sends more is read more slowly.
 const QUEUE: usize = 4_096;
@@ -225,22 +227,6 @@ fn tell_all(differences: Vec<Difference>, console: &mut Console<'_>) -> Result<u
     Ok(count)
 }
 
-/// A number and a unit.
 fn span(text: &str) -> Result<Duration, String> {
-    let wrong = || "a number and s, m or h are expected, such as 90s".to_owned();
-    let at = text
-        .find(|char: char| !char.is_ascii_digit())
-        .ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(at);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let seconds = match unit {
-        "s" => number,
-        "m" => number.saturating_mul(60),
-        "h" => number.saturating_mul(3_600),
-        _ => return Err(wrong()),
-    };
-    match seconds {
-        1..=31_536_000 => Ok(Duration::from_secs(seconds)),
-        _ => Err("from 1s to 8760h".to_owned()),
-    }
+    age::read(&Value::from(text)).ok_or_else(|| format!("expected {}", age::ALLOWED))
 }

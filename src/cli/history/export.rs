@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use rewamp_archive::{Record, ndjson, parquet, parse_time};
+use rewamp_archive::{Record, draft_path, ndjson, parquet, parse_time};
 use rewamp_history::{Sequence, Timestamp};
 
 use super::progress::Progress;
@@ -153,11 +153,4 @@ impl Export {
             None => read.map_err(failed).map(|()| progress.events()),
         }
     }
-}
-
-/// Where a file is written until it is whole.
-fn draft_path(file: &Path) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".draft");
-    file.with_file_name(name)
 }

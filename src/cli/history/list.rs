@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use clap::Args;
+use indicatif::BinaryBytes;
 use rewamp_archive::time_text;
 use rewamp_history::{EventStore, Filter, Info, Lost, Scope, Viewer};
 use serde_json::{Value, json};
 
 use super::which::{Opened, Which, each, open_to_read};
-use super::{Failure, Outcome, bytes_text, failed};
+use super::{Failure, Outcome, failed};
 use crate::cli::Console;
 
 /// Say what stores hold.
@@ -101,7 +102,7 @@ fn print(folder: &Path, opened: &Opened, console: &mut Console<'_>) -> Result<()
         "realm {}: {} events, {}, {} store {}, incarnation {}",
         found.realm,
         usage.events,
-        bytes_text(usage.bytes),
+        BinaryBytes(usage.bytes),
         found.engine.name(),
         folder.display(),
         found.incarnation
@@ -122,7 +123,7 @@ fn print(folder: &Path, opened: &Opened, console: &mut Console<'_>) -> Result<()
             filter.match_policy.name(),
             filter.uri,
             info.events,
-            bytes_text(info.bytes),
+            BinaryBytes(info.bytes),
             bounds(filter),
             match number < found.configured {
                 true => "",

@@ -20,13 +20,7 @@ static SLED_STORE: Section = Section {
     at: "workers[].realms[].store",
     about: "",
     keys: &[
-        Key::new(
-            "path",
-            Kind::Text(Text::Some),
-            "Folder of the store; relative to the folder of the configuration file, or to \
-             `--cbdir`; missing parents are made",
-        )
-        .required(),
+        PATH,
         Key::new(
             "maxsize",
             Kind::Integer {
@@ -39,34 +33,10 @@ static SLED_STORE: Section = Section {
             "Size of the store on disk; when full, `full` decides",
         )
         .default("10485760"),
-        Key::new(
-            "buffertime",
-            integer(0, 3_600_000, "ms"),
-            "How long events are collected for one transaction; a waiting acknowledgement cuts it \
-             short",
-        )
-        .aliases(&["buffer-flush"])
-        .default("200"),
-        Key::new(
-            "maxbuffer",
-            integer(1, 1 << 24, "events"),
-            "How many events are collected at most",
-        )
-        .aliases(&["max-buffer"])
-        .default("10000"),
-        Key::new(
-            "maxbuffer-bytes",
-            integer(65_536, 1 << 40, "bytes"),
-            "How many bytes of events are collected at most",
-        )
-        .default("67108864"),
-        Key::new(
-            "sync",
-            Kind::Bool,
-            "Whether a transaction is on disk before publishers get their acknowledgement; without \
-             it, a power cut loses acknowledged events",
-        )
-        .default("true"),
+        BUFFERTIME,
+        MAXBUFFER,
+        MAXBUFFER_BYTES,
+        SYNC,
         Key::new(
             "readonly",
             Kind::Bool,
@@ -77,16 +47,64 @@ static SLED_STORE: Section = Section {
         )
         .default("false"),
         FULL,
-        Key::new(
-            "limit",
-            integer(1, u64::MAX, "events"),
-            "How many events each filter keeps, unless it says itself; without it, `maxsize` alone \
-             bounds",
-        ),
+        LIMIT,
         FILTERS,
         CALL_QUEUE,
     ],
 };
+
+/// Of both kinds of stores on disk.
+const PATH: Key = Key::new(
+    "path",
+    Kind::Text(Text::Some),
+    "Folder of the store; relative to the folder of the configuration file, or to \
+             `--cbdir`; missing parents are made",
+)
+.required();
+
+/// Of both kinds of stores on disk.
+const BUFFERTIME: Key = Key::new(
+    "buffertime",
+    integer(0, 3_600_000, "ms"),
+    "How long events are collected for one transaction; a waiting acknowledgement cuts it \
+             short",
+)
+.aliases(&["buffer-flush"])
+.default("200");
+
+/// Of both kinds of stores on disk.
+const MAXBUFFER: Key = Key::new(
+    "maxbuffer",
+    integer(1, 1 << 24, "events"),
+    "How many events are collected at most",
+)
+.aliases(&["max-buffer"])
+.default("10000");
+
+/// Of both kinds of stores on disk.
+const MAXBUFFER_BYTES: Key = Key::new(
+    "maxbuffer-bytes",
+    integer(65_536, 1 << 40, "bytes"),
+    "How many bytes of events are collected at most",
+)
+.default("67108864");
+
+/// Of both kinds of stores on disk.
+const SYNC: Key = Key::new(
+    "sync",
+    Kind::Bool,
+    "Whether a transaction is on disk before publishers get their acknowledgement; without \
+             it, a power cut loses acknowledged events",
+)
+.default("true");
+
+/// Of both kinds of stores on disk.
+const LIMIT: Key = Key::new(
+    "limit",
+    integer(1, u64::MAX, "events"),
+    "How many events each filter keeps, unless it says itself; without it, `maxsize` alone \
+             bounds",
+);
 
 /// On disk, as Crossbar has it.
 static CFXDB_STORE: Section = Section {
@@ -95,13 +113,7 @@ static CFXDB_STORE: Section = Section {
     about: "In LMDB, in the rows that Crossbar's store has: `cfxdb` and `zlmdb` read it while the \
             node runs.",
     keys: &[
-        Key::new(
-            "path",
-            Kind::Text(Text::Some),
-            "Folder of the store; relative to the folder of the configuration file, or to \
-             `--cbdir`; missing parents are made",
-        )
-        .required(),
+        PATH,
         Key::new(
             "maxsize",
             Kind::Integer {
@@ -113,34 +125,10 @@ static CFXDB_STORE: Section = Section {
             "Size of `data.mdb`; when an eighth is left, `full` decides",
         )
         .default("10485760"),
-        Key::new(
-            "buffertime",
-            integer(0, 3_600_000, "ms"),
-            "How long events are collected for one transaction; a waiting acknowledgement cuts it \
-             short",
-        )
-        .aliases(&["buffer-flush"])
-        .default("200"),
-        Key::new(
-            "maxbuffer",
-            integer(1, 1 << 24, "events"),
-            "How many events are collected at most",
-        )
-        .aliases(&["max-buffer"])
-        .default("10000"),
-        Key::new(
-            "maxbuffer-bytes",
-            integer(65_536, 1 << 40, "bytes"),
-            "How many bytes of events are collected at most",
-        )
-        .default("67108864"),
-        Key::new(
-            "sync",
-            Kind::Bool,
-            "Whether a transaction is on disk before publishers get their acknowledgement; without \
-             it, a power cut loses acknowledged events",
-        )
-        .default("true"),
+        BUFFERTIME,
+        MAXBUFFER,
+        MAXBUFFER_BYTES,
+        SYNC,
         Key::new(
             "readonly",
             Kind::Bool,
@@ -157,12 +145,7 @@ static CFXDB_STORE: Section = Section {
         )
         .default("\"0640\""),
         FULL,
-        Key::new(
-            "limit",
-            integer(1, u64::MAX, "events"),
-            "How many events each filter keeps, unless it says itself; without it, `maxsize` alone \
-             bounds",
-        ),
+        LIMIT,
         FILTERS,
         CALL_QUEUE,
     ],
