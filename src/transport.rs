@@ -12,6 +12,7 @@ mod listen; //      addresses become sockets
 mod web; //         HTTP, and what answers at a path
 mod websocket; //   HTTP becomes WebSocket becomes messages
 mod rawsocket; //   bytes become messages
+mod universal; //   both on one port
 mod socket; //      TCP or Unix
 mod reader; //      what a client sends
 mod writer; //      what a client gets
@@ -72,6 +73,8 @@ pub(crate) enum Protocol {
     RawSocket(Rc<RawSocketService>),
     /// HTTP, and WAMP over WebSocket at some paths.
     Http(Rc<Site>),
+    /// Both: a connection's first byte tells which.
+    Universal(Rc<RawSocketService>, Rc<Site>),
 }
 
 impl Protocol {
@@ -79,6 +82,7 @@ impl Protocol {
         match self {
             Self::RawSocket(service) => Ok(rawsocket::service(service, door)),
             Self::Http(site) => web::service(site, door).await,
+            Self::Universal(raw, site) => universal::service(raw, site, door).await,
         }
     }
 }

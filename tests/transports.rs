@@ -92,6 +92,48 @@ fn a_unix_socket_takes_sessions_also_after_its_last_owner_was_killed() {
 }
 
 #[test]
+fn one_port_takes_rawsockets_websockets_and_http() {
+    let node = Node::start(|ports| {
+        let mut config = plain(ports);
+        let transports = &mut config["workers"][0]["transports"];
+        let mut both = transports[0].clone();
+        both["type"] = json!("universal");
+        both["websocket"] = json!({"ws": both["paths"]["ws"]});
+        both["web"] = json!({"paths": {}, "options": {"client_timeout": 1}});
+        both["rawsocket"] = json!({"serializers": ["json", "msgpack"]});
+        both.as_object_mut().expect("an object").remove("paths");
+        let mut over_unix = both.clone();
+        over_unix["endpoint"] = json!({"type": "unix", "path": "node.sock"});
+        transports[0] = both;
+        transports[1] = over_unix;
+        config
+    });
+    websocket(&node);
+    let connect = || {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, node.ports.ws)).expect("a listener");
+        stream.set_read_timeout(Some(SOON)).expect("a time limit");
+        stream
+    };
+    joins(connect());
+    joins_over(&node.dir().join("node.sock"));
+    let (code, body) = node::http_get(node.ports.ws, "/elsewhere").expect("an answer");
+    assert_eq!((code, body.contains("nothing here")), (404, true), "{body}");
+
+    let mut cbor = connect();
+    cbor.write_all(&[0x7f, 0xf3, 0, 0]).expect("sent");
+    let mut refusal = [0; 4];
+    cbor.read_exact(&mut refusal).expect("a refusal");
+    assert_eq!(refusal, [0x7f, 0x10, 0, 0], "CBOR is not configured here");
+
+    let mut silent = connect();
+    let end = silent.read(&mut [0]);
+    assert!(
+        matches!(end, Ok(0)),
+        "a client that says nothing is left alone: {end:?}"
+    );
+}
+
+#[test]
 fn a_taken_port_stops_the_start_and_is_named_with_its_key() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = taken.local_addr().expect("its address").port();
@@ -233,8 +275,12 @@ fn kernel_socket((own, peer): (u16, u16)) -> Option<String> {
 }
 
 fn joins_over(path: &Path) {
-    let mut stream = UnixStream::connect(path).expect("somebody listens");
+    let stream = UnixStream::connect(path).expect("somebody listens");
     stream.set_read_timeout(Some(SOON)).expect("a time limit");
+    joins(stream);
+}
+
+fn joins(mut stream: impl Read + Write) {
     let hello = hello("realm1").to_string();
     let length = u32::try_from(hello.len()).expect("a short message");
     let sent = [

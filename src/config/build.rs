@@ -154,12 +154,14 @@ impl Builder<'_> {
                 let written::Universal {
                     websocket,
                     web: rest,
+                    rawsocket: raw,
                 } = listener.service;
-                (
-                    listener.id,
-                    listener.endpoint,
-                    Service::Web(web(websocket, rest)),
-                )
+                let web = web(websocket, rest);
+                let service = match raw {
+                    Some(raw) => Service::Universal(rawsocket(raw), web),
+                    None => Service::Web(web),
+                };
+                (listener.id, listener.endpoint, service)
             }
             written::Transport::Other => return None,
         };
@@ -292,7 +294,7 @@ fn rawsocket(rawsocket: written::RawSocket) -> RawSocket {
     }
 }
 
-/// One server of the paths of a `web`, or of both parts of a `universal` transport, whose
+/// One server of the paths of a `web`, or of both HTTP parts of a `universal` transport, whose
 /// WebSockets have precedence, as at Crossbar.
 fn web(websockets: BTreeMap<String, written::PathService>, web: written::Web) -> Web {
     let mut paths = BTreeMap::new();

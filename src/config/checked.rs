@@ -267,6 +267,8 @@ pub enum Service {
     RawSocket(RawSocket),
     /// HTTP, with WebSockets below some paths.
     Web(Web),
+    /// RawSocket and HTTP on one port.
+    Universal(RawSocket, Web),
 }
 
 /// WebSocket connections.

@@ -149,6 +149,7 @@ fn services<'a>(transport: &Cursor<'a>) -> Vec<Cursor<'a>> {
         Some("websocket" | "rawsocket") => found.push(transport.clone()),
         Some("web") => below(&transport.key("paths"), &mut found),
         Some("universal") => {
+            found.push(transport.key("rawsocket"));
             below(&transport.key("websocket"), &mut found);
             below(&transport.key("web").key("paths"), &mut found);
         }

@@ -197,6 +197,7 @@ pub(super) struct WebOptions {
 pub(super) struct Universal {
     pub websocket: BTreeMap<String, PathService>,
     pub web: Web,
+    pub rawsocket: Option<RawSocket>,
 }
 
 /// Told apart by hand, since what is not built has to keep its name.

@@ -124,6 +124,10 @@ async fn protocol(transport: &Transport, decoys: &DecoyKey) -> Result<Protocol, 
             Protocol::Http(Site::new(everywhere, settings.open_handshake_timeout))
         }
         Service::Web(web) => Protocol::Http(site(transport, web, decoys).await?),
+        Service::Universal(settings, web) => Protocol::Universal(
+            RawSocketService::new(settings, logins(&settings.auth).await?),
+            site(transport, web, decoys).await?,
+        ),
     })
 }
 
@@ -163,21 +167,27 @@ fn announce(transport: &Transport) {
     match &transport.service {
         Service::RawSocket(_) => info!(transport = id; "RawSocket on {}", url("tcp", address, "")),
         Service::WebSocket(_) => info!(transport = id; "WebSocket on {}", url("ws", address, "")),
-        Service::Web(web) => {
-            let sockets = web
-                .paths
-                .iter()
-                .filter_map(|(path, service)| match service {
-                    PathService::WebSocket(_) => Some(url("ws", address, path)),
-                    PathService::NotBuilt(_) => None,
-                });
-            let sockets: Vec<String> = sockets.collect();
-            if sockets.is_empty() {
-                info!(transport = id; "HTTP without a WebSocket on {}", url("http", address, ""));
-            } else {
-                info!(transport = id; "WebSocket on {}", sockets.join(", "));
-            }
+        Service::Web(web) => announce_web(id, address, web),
+        Service::Universal(_, web) => {
+            info!(transport = id; "RawSocket on {}", url("tcp", address, ""));
+            announce_web(id, address, web);
         }
+    }
+}
+
+fn announce_web(id: &str, address: &Address, web: &Web) {
+    let sockets = web
+        .paths
+        .iter()
+        .filter_map(|(path, service)| match service {
+            PathService::WebSocket(_) => Some(url("ws", address, path)),
+            PathService::NotBuilt(_) => None,
+        });
+    let sockets: Vec<String> = sockets.collect();
+    if sockets.is_empty() {
+        info!(transport = id; "HTTP without a WebSocket on {}", url("http", address, ""));
+    } else {
+        info!(transport = id; "WebSocket on {}", sockets.join(", "));
     }
 }
 

@@ -26,7 +26,7 @@ use super::{Door, Established};
 use crate::config::checked::RawSocket as Settings;
 
 /// How long the handshake may take. It is one round trip.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a client is told when there is no room for it.
 const BUSY: &[u8] = &Refusal::TooManyConnections.to_bytes();

@@ -11,7 +11,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::{RecvFlags, recv};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 use tokio_util::io::poll_read_buf;
 
@@ -51,6 +52,9 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + AsFd + Unpin + Sized + 'static
     /// Both halves, for two tasks of one thread.
     fn halves(self) -> (Self::Read, Self::Write);
 
+    /// The next byte from the client, which stays to be read; none at the end of the stream.
+    fn next_byte(&self) -> impl Future<Output = io::Result<Option<u8>>>;
+
     /// Reads and throws away what is there, waiting for it; true at the end of the stream.
     fn discard(&self) -> impl Future<Output = io::Result<bool>>;
 }
@@ -61,6 +65,11 @@ impl Socket for TcpStream {
 
     fn halves(self) -> (Self::Read, Self::Write) {
         self.into_split()
+    }
+
+    async fn next_byte(&self) -> io::Result<Option<u8>> {
+        let next = || first_byte(self);
+        self.async_io(Interest::READABLE, next).await
     }
 
     async fn discard(&self) -> io::Result<bool> {
@@ -77,10 +86,21 @@ impl Socket for UnixStream {
         self.into_split()
     }
 
+    async fn next_byte(&self) -> io::Result<Option<u8>> {
+        let next = || first_byte(self);
+        self.async_io(Interest::READABLE, next).await
+    }
+
     async fn discard(&self) -> io::Result<bool> {
         self.readable().await?;
         discarded(self.try_read(&mut [0; DISCARD]))
     }
+}
+
+fn first_byte(socket: impl AsFd) -> io::Result<Option<u8>> {
+    let mut first = [0];
+    let (bytes, _) = recv(socket, &mut first, RecvFlags::PEEK)?;
+    Ok((bytes > 0).then_some(first[0]))
 }
 
 fn discarded(read: io::Result<usize>) -> io::Result<bool> {

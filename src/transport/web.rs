@@ -65,6 +65,11 @@ impl Site {
         })
     }
 
+    /// For a request to arrive; none: no limit.
+    pub(super) fn client_timeout(&self) -> Option<Duration> {
+        self.client_timeout
+    }
+
     fn find(&self, asked: &str) -> Option<&Answer> {
         let takes = |path: &str| match asked.strip_prefix(path.trim_end_matches('/')) {
             Some(below) => below.is_empty() || below.starts_with('/'),

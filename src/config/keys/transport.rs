@@ -113,23 +113,47 @@ static RAWSOCKET: Section = Section {
     keys: &[
         ID,
         ENDPOINT_KEY,
-        Key::new(
-            "serializers",
-            SERIALIZERS,
-            "Which serializers clients may choose",
-        )
-        .default(ALL_SERIALIZERS),
-        Key::new(
-            "options",
-            Kind::Object(&RAWSOCKET_OPTIONS),
-            "Options of connections",
-        )
-        .default("{}"),
-        Key::new("auth", Kind::Object(&AUTH), AUTH_ABOUT).default(ANYBODY),
+        RAWSOCKET_SERIALIZERS,
+        RAWSOCKET_OPTIONS_KEY,
+        RAWSOCKET_AUTH,
         DEBUG,
         MAX_CONNECTIONS,
     ],
 };
+
+static UNIVERSAL_RAWSOCKET: Section = Section {
+    title: "RawSocket part of a universal transport",
+    at: "workers[].transports[].rawsocket",
+    about: "",
+    keys: &[
+        Key::new(
+            "type",
+            Kind::Choice(&["rawsocket"]),
+            "The kind, which is known here",
+        ),
+        ID,
+        RAWSOCKET_SERIALIZERS,
+        RAWSOCKET_OPTIONS_KEY,
+        RAWSOCKET_AUTH,
+        DEBUG,
+    ],
+};
+
+const RAWSOCKET_SERIALIZERS: Key = Key::new(
+    "serializers",
+    SERIALIZERS,
+    "Which serializers clients may choose",
+)
+.default(ALL_SERIALIZERS);
+
+const RAWSOCKET_OPTIONS_KEY: Key = Key::new(
+    "options",
+    Kind::Object(&RAWSOCKET_OPTIONS),
+    "Options of connections",
+)
+.default("{}");
+
+const RAWSOCKET_AUTH: Key = Key::new("auth", Kind::Object(&AUTH), AUTH_ABOUT).default(ANYBODY);
 
 static UNIVERSAL: Section = Section {
     title: "Universal transport",
@@ -150,8 +174,11 @@ static UNIVERSAL: Section = Section {
             "What else answers over HTTP",
         )
         .default("{\"paths\":{}}"),
-        Key::new("rawsocket", Kind::Opaque, "RawSocket on the same port")
-            .warns(&[], "give it a transport and a port of its own"),
+        Key::new(
+            "rawsocket",
+            Kind::Object(&UNIVERSAL_RAWSOCKET),
+            "RawSocket on the same port, told apart by a connection's first byte",
+        ),
         Key::new("mqtt", Kind::Opaque, "MQTT on the same port").warns(&[], "there is no MQTT"),
         MAX_CONNECTIONS,
     ],

@@ -168,9 +168,10 @@ fn transports_arrive_with_their_addresses_and_paths() {
         panic!()
     };
     assert_eq!(rawsocket.max_message_size, 512);
-    let Service::Web(universal) = &config.transports[3].service else {
+    let Service::Universal(rawsocket, universal) = &config.transports[3].service else {
         panic!()
     };
+    assert_eq!(rawsocket.max_message_size, 1024);
     let paths: Vec<&str> = universal
         .paths
         .iter()

@@ -86,10 +86,10 @@ fn what_is_merely_not_built_is_a_warning() {
         "transport `mqtt`",
     );
     warning(
-        "/transports/3/rawsocket",
-        json!({"serializers": []}),
-        "transports[3].rawsocket",
-        "a port of its own",
+        "/transports/3/rawsocket/serializers",
+        json!(["ubjson", "json"]),
+        "transports[3].rawsocket.serializers[0]",
+        "not built",
     );
     warning(
         &format!("{WS}/serializers"),
