@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use rewamp_history::{Identity, Sequence, Timestamp};
 use rewamp_wamp::id::PublicationId;
 use rewamp_wamp::message::ReceiverLists;
-use rewamp_wamp::payload::Payload;
-use rewamp_wamp::serializer::{Limits, Serializer, read_value};
+use rewamp_wamp::payload::{ENC_ALGO, ENC_KEY, ENC_SERIALIZER, Payload};
+use rewamp_wamp::serializer::{Limits, Serializer, append_value, read_value};
 use rewamp_wamp::value::{Dict, Value};
 
 use crate::record::{Record, RecordError};
@@ -115,12 +116,35 @@ fn record(event: &Dict, serializer: Serializer) -> Result<Record, RecordError> {
             authrole: text(["publisher_authrole", "authrole"]).unwrap_or_default(),
         }),
         receivers: ReceiverLists::default(),
-        details: None,
+        details: further(event)?,
         payload: payload(event, serializer)?,
     })
 }
 
+/// What the EVENT had in its details for those who read its payload.
+fn further(event: &Dict) -> Result<Option<Bytes>, RecordError> {
+    let Some(Value::Map(details)) = event.get("details") else {
+        return Ok(None);
+    };
+    let of_payload =
+        |key: &str| key.starts_with("ppt_") || [ENC_ALGO, ENC_KEY, ENC_SERIALIZER].contains(&key);
+    let mut kept = Dict::new();
+    for (key, value) in details.iter().filter(|(key, _)| of_payload(key)) {
+        kept.insert(key.clone(), value.clone());
+    }
+    if kept.is_empty() {
+        return Ok(None);
+    }
+    let mut bytes = BytesMut::new();
+    append_value(Serializer::MsgPack, &Value::Map(kept), &mut bytes)
+        .map_err(|why| RecordError::new("details", why))?;
+    Ok(Some(bytes.freeze()))
+}
+
 fn payload(event: &Dict, serializer: Serializer) -> Result<Payload, RecordError> {
+    if let Some(opaque @ (Value::Binary(_) | Value::String(_))) = event.get("payload") {
+        return self::opaque(opaque, serializer);
+    }
     let args = match event.get("args") {
         None | Some(Value::Null) => None,
         Some(Value::List(args)) => Some(&**args),
@@ -136,6 +160,13 @@ fn payload(event: &Dict, serializer: Serializer) -> Result<Payload, RecordError>
         (args, _) => args,
     };
     Payload::from_values(serializer, args, kwargs).map_err(|error| RecordError::new("args", error))
+}
+
+fn opaque(value: &Value, serializer: Serializer) -> Result<Payload, RecordError> {
+    let mut bytes = BytesMut::new();
+    append_value(serializer, value, &mut bytes).map_err(|why| RecordError::new("payload", why))?;
+    Payload::from_raw(serializer, Some(&bytes), None, &Limits::default())
+        .map_err(|why| RecordError::new("payload", why))
 }
 
 #[cfg(test)]
@@ -178,6 +209,19 @@ mod tests {
         assert_eq!(records[1].payload.kwargs(), Some(&br#"{"k":"v"}"#[..]));
         assert_eq!(records[1].disclosed.as_ref().unwrap().authrole, "user");
         assert_eq!(records[2].payload.args(), Some(&b"[]"[..]));
+    }
+
+    #[test]
+    fn an_opaque_payload_comes_with_what_says_how_to_read_it() {
+        let mut answers = Answers::default();
+        let event = r#"[{"time_ns":1,"publication":1,"topic":"a","args":null,"kwargs":null,
+            "payload":"\u0000AQI=","details":{"topic":"a","enc_algo":"cryptobox"}}]"#;
+        answers.add(&answer(event)).unwrap();
+        let records = answers.in_order();
+        assert!(records[0].payload.is_opaque());
+        assert_eq!(records[0].payload.tail(), &br#""\u0000AQI=""#[..]);
+        let details = records[0].details_as_json();
+        assert_eq!(details.as_deref(), Some(r#"{"enc_algo":"cryptobox"}"#));
     }
 
     #[test]

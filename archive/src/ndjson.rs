@@ -92,6 +92,8 @@ struct Line {
     inexpressible: Option<String>,
     // What a record of `get_events` has besides.
     #[serde(default, skip_serializing)]
+    payload: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing)]
     subscription: IgnoredAny,
     #[serde(default, skip_serializing)]
     details: IgnoredAny,
@@ -225,6 +227,7 @@ impl Line {
             args_base64: raw(payload.args()),
             kwargs_base64: raw(payload.kwargs()),
             inexpressible: None,
+            payload: None,
             subscription: IgnoredAny,
             details: IgnoredAny,
             realm: IgnoredAny,
@@ -294,10 +297,11 @@ impl Line {
                     format!("is missing, and JSON cannot express the arguments: {why}"),
                 ));
             }
-            if self.args.is_none() && self.kwargs.is_none() {
+            let args = self.args.as_deref().or(self.payload.as_deref());
+            if args.is_none() && self.kwargs.is_none() {
                 return Ok(Payload::empty(serializer));
             }
-            let args = self.args.as_deref().map(RawValue::get);
+            let args = args.map(RawValue::get);
             return payload_from_json(args, self.kwargs.as_deref().map(RawValue::get));
         }
         let bytes =

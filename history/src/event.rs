@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use bytestring::ByteString;
 use rewamp_wamp::id::{PublicationId, SessionId};
-use rewamp_wamp::payload::Payload;
+use rewamp_wamp::payload::{Payload, is_opaque};
 use rewamp_wamp::serializer::Serializer;
 
 use crate::filter::StoredTopic;
@@ -140,10 +140,19 @@ pub struct PayloadRef<'a> {
     /// `args[, kwargs]` as they stood in the message, with what separated them (JSON's comma):
     /// the tail of an EVENT in the same serializer. Empty if there were none.
     pub tail: &'a [u8],
-    /// One list; `None` where none was sent.
+    /// One list, or the text or binary value of an opaque payload; `None` where none was sent.
     pub args: Option<&'a [u8]>,
     /// One map; `None` where none was sent.
     pub kwargs: Option<&'a [u8]>,
+}
+
+impl PayloadRef<'_> {
+    /// See [`rewamp_wamp::payload::is_opaque`].
+    #[must_use]
+    pub fn is_opaque(&self) -> bool {
+        self.args
+            .is_some_and(|args| is_opaque(self.serializer, args))
+    }
 }
 
 impl<'a> From<&'a Payload> for PayloadRef<'a> {

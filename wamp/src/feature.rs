@@ -69,3 +69,7 @@ pub const SHARDED_REGISTRATION: &str = "sharded_registration";
 pub const REGISTRATION_REVOCATION: &str = "registration_revocation";
 /// Spec: "Payload Passthru Mode".
 pub const PAYLOAD_PASSTHRU_MODE: &str = "payload_passthru_mode";
+/// Opaque payloads, see [`crate::payload::is_opaque`]. Crossbar's name.
+pub const PAYLOAD_TRANSPARENCY: &str = "payload_transparency";
+/// Opaque payloads that the clients encrypt with cryptobox. Crossbar's name.
+pub const PAYLOAD_ENCRYPTION_CRYPTOBOX: &str = "payload_encryption_cryptobox";

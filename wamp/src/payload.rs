@@ -2,10 +2,14 @@
 //! serializer gets them untouched, another one gets them transcoded, the history stores them as
 //! they are.
 
+mod opaque;
+
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
+pub(crate) use self::opaque::allowed_by;
+pub use self::opaque::{ENC_ALGO, ENC_KEY, ENC_SERIALIZER, is_opaque};
 use crate::serializer::{
     CborReader, CborWriter, JsonReader, JsonWriter, Limits, MsgPackReader, MsgPackWriter, Next,
     Reader, Serializer, TranscodeError, Writer, copy, inspect, read_value, utf8, write_list,
@@ -17,7 +21,8 @@ use crate::value::{Dict, Value};
 ///
 /// In JSON the two elements are separated by a comma, in MessagePack and CBOR they follow one
 /// another. There are no keyword arguments without a list before them: where none came in, an
-/// empty one was put there.
+/// empty one was put there. An opaque payload ([`is_opaque`]) is one text or binary value in place
+/// of the list, without keyword arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     serializer: Serializer,
@@ -125,7 +130,8 @@ impl Payload {
     /// From elements that are already serialized.
     ///
     /// # Errors
-    /// If they are not one well-formed list and one well-formed map within `limits`.
+    /// If they are not one well-formed list and one well-formed map within `limits`, or one
+    /// opaque value.
     pub fn from_raw(
         serializer: Serializer,
         args: Option<&[u8]>,
@@ -133,7 +139,9 @@ impl Payload {
         limits: &Limits,
     ) -> Result<Self, PayloadError> {
         if let Some(args) = args {
-            check(serializer, args, Next::List, limits)?;
+            let opaque = kwargs.is_none() && is_opaque(serializer, args);
+            let expected = if opaque { Next::Text } else { Next::List };
+            check(serializer, args, expected, limits)?;
         }
         if let Some(kwargs) = kwargs {
             check(serializer, kwargs, Next::Map, limits)?;
@@ -214,7 +222,13 @@ impl Payload {
         self.layout
     }
 
-    /// The list of positional arguments.
+    /// Whether it is one text or binary value in place of the list, which [`Self::args`] gives.
+    #[must_use]
+    pub fn is_opaque(&self) -> bool {
+        self.layout.elements == 1 && is_opaque(self.serializer, &self.tail)
+    }
+
+    /// The list of positional arguments, or what stands in its place.
     pub fn args(&self) -> Option<&[u8]> {
         match self.layout.elements {
             0 => None,
@@ -239,7 +253,8 @@ impl Payload {
         }
     }
 
-    /// The positional arguments as trees; none if there is no list.
+    /// The positional arguments as trees; none if there is no list, nor are there in an opaque
+    /// payload.
     ///
     /// # Errors
     /// As [`read_value`], with the default limits.

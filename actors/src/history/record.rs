@@ -37,6 +37,9 @@ const PUBLISHER: [&str; 6] = [
     "authrole",
 ];
 
+/// What a record has besides where the payload is opaque: that, and no arguments.
+const PAYLOAD: &str = "payload";
+
 /// See the head of this file: what stands between the values that differ.
 pub(super) struct Shape<W> {
     /// All pieces, one after another: a small page would notice an allocation for each.
@@ -73,7 +76,7 @@ impl<W: Writer> Shape<W> {
     /// For the records that answer this question.
     pub(super) fn new(question: &Question) -> Self {
         let [
-            timestamp,
+            _,
             time_ns,
             subscription,
             publication,
@@ -91,14 +94,9 @@ impl<W: Writer> Shape<W> {
             clock: Calendar::default(),
             writer: PhantomData,
         };
-        let begin = |out: &mut BytesMut, entries| {
-            W::begin_map(out, entries);
-            W::separate(out, true);
-            W::key(out, timestamp);
-        };
+        shape.piece(Piece::Timestamp, |out| begin::<W>(out, NAMES.len()));
         let disclosed = NAMES.len() + PUBLISHER.len();
-        shape.piece(Piece::Timestamp, |out| begin(out, NAMES.len()));
-        shape.piece(Piece::TimestampDisclosed, |out| begin(out, disclosed));
+        shape.piece(Piece::TimestampDisclosed, |out| begin::<W>(out, disclosed));
         shape.piece(Piece::TimeNs, |out| next::<W>(out, time_ns));
         shape.piece(Piece::Publication, |out| {
             next::<W>(out, subscription);
@@ -140,10 +138,12 @@ impl<W: Writer> Shape<W> {
     /// Appends the record of an event.
     pub(super) fn append(&mut self, event: &EventRef<'_>, out: &mut BytesMut) {
         let time = event.time.nanos();
-        out.extend_from_slice(self.of(match event.disclosed {
-            Some(_) => Piece::TimestampDisclosed,
-            None => Piece::Timestamp,
-        }));
+        let is_opaque = event.payload.is_opaque();
+        match event.disclosed {
+            _ if is_opaque => begin::<W>(out, entries_of_opaque(event)),
+            Some(_) => out.extend_from_slice(self.of(Piece::TimestampDisclosed)),
+            None => out.extend_from_slice(self.of(Piece::Timestamp)),
+        }
         text::<W>(out, self.clock.rfc3339(time));
         out.extend_from_slice(self.of(Piece::TimeNs));
         W::unsigned(out, time);
@@ -157,16 +157,33 @@ impl<W: Writer> Shape<W> {
         out.extend_from_slice(self.of(Piece::Details));
         details::<W>(out, event, self.match_policy, payload.as_ref().err());
         let payload = payload.as_ref().ok();
+        let args = payload.and_then(|payload| payload.args());
         out.extend_from_slice(self.of(Piece::Args));
-        argument::<W>(out, payload.and_then(|payload| payload.args()));
+        argument::<W>(out, args.filter(|_| !is_opaque));
         out.extend_from_slice(self.of(Piece::Kwargs));
         argument::<W>(out, payload.and_then(|payload| payload.kwargs()));
         out.extend_from_slice(self.of(Piece::Realm));
         if let Some(who) = event.disclosed {
             publisher::<W>(out, event, who);
         }
+        if is_opaque {
+            next::<W>(out, PAYLOAD);
+            argument::<W>(out, args);
+        }
         W::end_map(out);
     }
+}
+
+fn begin<W: Writer>(out: &mut BytesMut, entries: usize) {
+    let [timestamp, ..] = NAMES;
+    W::begin_map(out, entries);
+    W::separate(out, true);
+    W::key(out, timestamp);
+}
+
+fn entries_of_opaque(event: &EventRef<'_>) -> usize {
+    let disclosed = event.disclosed.map_or(0, |_| PUBLISHER.len());
+    NAMES.len() + disclosed + 1
 }
 
 /// What stands before the value of an entry that is not the first.

@@ -38,6 +38,8 @@ const BROKER: &[&str] = &[
     feature::SESSION_META_API,
     feature::SUBSCRIPTION_META_API,
     feature::PAYLOAD_PASSTHRU_MODE,
+    feature::PAYLOAD_TRANSPARENCY,
+    feature::PAYLOAD_ENCRYPTION_CRYPTOBOX,
 ];
 
 /// What the Dealer can do.
@@ -45,6 +47,8 @@ const DEALER: &[&str] = &[
     feature::CALLER_IDENTIFICATION,
     feature::SESSION_META_API,
     feature::PAYLOAD_PASSTHRU_MODE,
+    feature::PAYLOAD_TRANSPARENCY,
+    feature::PAYLOAD_ENCRYPTION_CRYPTOBOX,
 ];
 
 impl Realm {

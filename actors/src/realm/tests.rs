@@ -5,6 +5,7 @@ mod alike; // batches against single messages
 mod client; // one session
 mod broker; // publish and subscribe
 mod dealer; // calls
+mod opaque; // what passes through unread
 mod history; // get_events
 mod state; // the newest of every topic
 mod walk; // by cursor, and history_info

@@ -312,6 +312,15 @@ pub(crate) fn events_are_read_as_they_were_stored(open: Open<'_>) {
         json(Some(&long[..6_900]).map(|_| "[0]"), Some("{}")),
         Payload::empty(Serializer::Cbor),
     ];
+    let opaque: [(Serializer, &[u8]); 4] = [
+        (Serializer::Json, br#""\u0000AQI=""#),
+        (Serializer::Json, b"\"a text\""),
+        (Serializer::MsgPack, &[0xc4, 2, 1, 2]),
+        (Serializer::Cbor, &[0x42, 1, 2]),
+    ];
+    payloads.extend(opaque.map(|(serializer, value)| {
+        Payload::from_raw(serializer, Some(value), None, &Limits::default()).unwrap()
+    }));
     // Elements with more white space between them than a byte can count.
     let spaced = Bytes::from(format!(
         "[1]{},{}{{\"a\":2}}",

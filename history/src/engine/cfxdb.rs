@@ -6,6 +6,7 @@
 mod lmdb; //    the C library
 mod sniff; //   what a file is
 mod flat; //    FlatBuffers
+mod opaque; //  what is not for us to read
 mod rows; //    the rows of cfxdb
 mod tables; //  which table is where
 mod state; //   what a store knows of itself

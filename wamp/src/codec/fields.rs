@@ -8,7 +8,7 @@ use bytestring::ByteString;
 use super::fault::{DecodeErrorKind, Place, Wrong, malformed, wrong};
 use crate::id::{Id, Kind, RequestId};
 use crate::message::MessageType;
-use crate::payload::Payload;
+use crate::payload::{Payload, allowed_by};
 use crate::serializer::{
     Builder, End, Limits, NOT_A_KEY, Next, Open, Reader, Serializer, Text, Token,
 };
@@ -236,13 +236,17 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
         Ok(dict)
     }
 
-    /// The arguments that end the message, and its end.
-    pub(super) fn payload(&mut self) -> Result<Payload, Wrong> {
+    /// The arguments that end the message, and its end. They are opaque where `options` say how.
+    pub(super) fn payload(&mut self, options: &Dict) -> Result<Payload, Wrong> {
         let mut args = None;
         let mut kwargs = None;
         if self.has("Arguments")? {
-            args = self.argument(Next::List, "a list")?;
-            if self.has("ArgumentsKw")? {
+            let is_opaque = self.next()? == Next::Text;
+            let expected = if is_opaque { Next::Text } else { Next::List };
+            args = self.argument(expected, "a list")?;
+            if is_opaque {
+                allowed_by(options).map_err(|why| self.wrong(why))?;
+            } else if self.has("ArgumentsKw")? {
                 kwargs = self.argument(Next::Map, "a map")?;
             }
         }
@@ -253,10 +257,7 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
 
     /// Where the next element is; nowhere if it is null.
     fn argument(&mut self, expected: Next, name: &str) -> Result<Option<Range<usize>>, Wrong> {
-        let found = self
-            .reader
-            .next()
-            .map_err(|malformed| self.place.malformed(malformed))?;
+        let found = self.next()?;
         let begins = self.reader.position();
         let skipped = self.reader.skip(self.limits.max_nesting());
         skipped.map_err(|malformed| self.place.malformed(malformed))?;
@@ -267,8 +268,14 @@ impl<'a, 'l, R: Reader<'a>> Fields<'l, R> {
             Next::Null => Ok(None),
             Next::List => Err(self.place.expected(name, "a list")),
             Next::Map => Err(self.place.expected(name, "a map")),
-            Next::Other => Err(self.wrong(&format!("expected {name}"))),
+            Next::Text | Next::Other => Err(self.wrong(&format!("expected {name}"))),
         }
+    }
+
+    /// What the next element is.
+    fn next(&mut self) -> Result<Next, Wrong> {
+        let next = self.reader.next();
+        next.map_err(|malformed| self.place.malformed(malformed))
     }
 
     fn token(&mut self) -> Result<Token<'a>, Wrong> {

@@ -64,10 +64,11 @@ fn welcome<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Welcome> {
 fn abort<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Abort> {
     let details = fields.dict("Details", 3)?;
     let reason = fields.text("Reason", 3)?;
+    let payload = fields.payload(&details)?;
     Ok(Abort {
         details,
         reason,
-        payload: fields.payload()?,
+        payload,
     })
 }
 
@@ -99,12 +100,13 @@ fn error<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Error> {
     let request = fields.id("REQUEST.Request", 5)?;
     let details = fields.dict("Details", 5)?;
     let error = fields.text("Error", 5)?;
+    let payload = fields.payload(&details)?;
     Ok(Error {
         request_type,
         request,
         details,
         error,
-        payload: fields.payload()?,
+        payload,
     })
 }
 
@@ -112,11 +114,12 @@ fn publish<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Publish> {
     let request = fields.request(4)?;
     let options = read_options::publish(fields)?;
     let topic = fields.text("Topic", 4)?;
+    let payload = fields.payload(&options.extra)?;
     Ok(Publish {
         request,
         options,
         topic,
-        payload: fields.payload()?,
+        payload,
     })
 }
 
@@ -181,11 +184,12 @@ fn event<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Event> {
     let subscription = fields.id("SUBSCRIBED.Subscription", 4)?;
     let publication = fields.id("PUBLISHED.Publication", 4)?;
     let details = Box::new(read_options::event(fields)?);
+    let payload = fields.payload(&details.extra)?;
     Ok(Event {
         subscription,
         publication,
         details,
-        payload: fields.payload()?,
+        payload,
     })
 }
 
@@ -193,11 +197,12 @@ fn call<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Call> {
     let request = fields.request(4)?;
     let options = read_options::call(fields)?;
     let procedure = fields.text("Procedure", 4)?;
+    let payload = fields.payload(&options.extra)?;
     Ok(Call {
         request,
         options,
         procedure,
-        payload: fields.payload()?,
+        payload,
     })
 }
 
@@ -215,10 +220,11 @@ fn cancel<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Cancel> {
 fn result<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<CallResult> {
     let request = fields.id("CALL.Request", 3)?;
     let details = read_options::result(fields)?;
+    let payload = fields.payload(&details.extra)?;
     Ok(CallResult {
         request,
         details,
-        payload: fields.payload()?,
+        payload,
     })
 }
 
@@ -273,11 +279,12 @@ fn invocation<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Invocati
     let request = fields.request(4)?;
     let registration = fields.id("REGISTERED.Registration", 4)?;
     let details = Box::new(read_options::invocation(fields)?);
+    let payload = fields.payload(&details.extra)?;
     Ok(Invocation {
         request,
         registration,
         details,
-        payload: fields.payload()?,
+        payload,
     })
 }
 
@@ -291,10 +298,11 @@ fn interrupt<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Interrupt
 fn yielded<'a, R: Reader<'a>>(fields: &mut Fields<'_, R>) -> Decoded<Yield> {
     let request = fields.id("INVOCATION.Request", 3)?;
     let options = read_options::yielded(fields)?;
+    let payload = fields.payload(&options.extra)?;
     Ok(Yield {
         request,
         options,
-        payload: fields.payload()?,
+        payload,
     })
 }
 

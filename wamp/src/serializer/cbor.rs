@@ -275,6 +275,7 @@ impl<'a> Reader<'a> for CborReader<'a> {
             Some(0xf6 | 0xf7) => Next::Null,
             Some(0x80..=0x9f) => Next::List,
             Some(0xa0..=0xbf) => Next::Map,
+            Some(0x40..=0x7f) => Next::Text,
             Some(_) => Next::Other,
             None => return Err(Malformed::new(self.at, Fault::CutShort)),
         })

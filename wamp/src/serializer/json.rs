@@ -171,6 +171,7 @@ impl<'a> Reader<'a> for JsonReader<'a> {
             Some(b'n') => Next::Null,
             Some(b'[') => Next::List,
             Some(b'{') => Next::Map,
+            Some(b'"') => Next::Text,
             Some(_) => Next::Other,
             None => return Err(self.fault(Fault::NoValue)),
         })

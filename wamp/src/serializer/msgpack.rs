@@ -306,6 +306,7 @@ impl<'a> Reader<'a> for MsgPackReader<'a> {
             Head::Null | Head::Extension(0, _) => Next::Null,
             Head::List(_) => Next::List,
             Head::Map(_) => Next::Map,
+            Head::Text(_) | Head::Binary(_) => Next::Text,
             _ => Next::Other,
         })
     }

@@ -138,6 +138,8 @@ pub(crate) enum Next {
     Null,
     List,
     Map,
+    /// A text, or bytes.
+    Text,
     Other,
 }
 

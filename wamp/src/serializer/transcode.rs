@@ -218,7 +218,7 @@ fn count<'a, R: Reader<'a>>(
     lengths: &mut VecDeque<usize>,
 ) -> Result<(), Malformed> {
     let (mut open, end) = match reader.next()? {
-        Next::Null | Next::Other => return reader.skip(depth),
+        Next::Null | Next::Text | Next::Other => return reader.skip(depth),
         Next::List | Next::Map => match reader.token()? {
             Token::List(open) => (open, End::List),
             Token::Map(open) => (open, End::Map),

@@ -6,6 +6,7 @@
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Field<'a> {
     U64(u64),
+    U8(u8),
     Bool(bool),
     Bytes(&'a [u8]),
     Text(&'a str),
@@ -16,10 +17,10 @@ impl Field<'_> {
     /// Bytes in the table; 0 if it is not written.
     fn size(&self) -> usize {
         match self {
-            Self::U64(0) | Self::Bool(false) => 0,
+            Self::U64(0) | Self::U8(0) | Self::Bool(false) => 0,
             Self::U64(_) => 8,
             Self::Bytes(_) | Self::Text(_) | Self::Texts(_) => 4,
-            Self::Bool(true) => 1,
+            Self::U8(_) | Self::Bool(true) => 1,
         }
     }
 }
@@ -47,6 +48,7 @@ pub(super) fn write(fields: &[(u16, Field<'_>)], out: &mut Vec<u8>) {
         set(out, slot, &short(at - table).to_le_bytes());
         match field {
             Field::U64(value) => out.extend_from_slice(&value.to_le_bytes()),
+            Field::U8(value) => out.push(*value),
             Field::Bool(value) => out.push(u8::from(*value)),
             Field::Bytes(_) | Field::Text(_) | Field::Texts(_) => {
                 refer.push((at, field));
@@ -62,7 +64,7 @@ pub(super) fn write(fields: &[(u16, Field<'_>)], out: &mut Vec<u8>) {
             Field::Bytes(bytes) => put_vector(out, bytes, false),
             Field::Text(text) => put_vector(out, text.as_bytes(), true),
             Field::Texts(texts) => put_texts(out, texts),
-            Field::U64(_) | Field::Bool(_) => at,
+            Field::U64(_) | Field::U8(_) | Field::Bool(_) => at,
         };
         set(out, at, &number(target - at).to_le_bytes());
     }

@@ -346,8 +346,11 @@ impl<'a> Record<'a> {
 }
 
 /// The arguments in CBOR, for Publications, and where they are to be read from. `None` where they
-/// cannot be said in CBOR.
+/// cannot be said in CBOR, and of an opaque payload.
 pub(super) fn in_cbor(payload: &Payload) -> (Option<Payload>, Place) {
+    if payload.is_opaque() {
+        return (None, Place::Here);
+    }
     if payload.is_empty() || payload.serializer() == Serializer::Cbor {
         return (Some(payload.clone()), Place::Publication);
     }
@@ -402,6 +405,7 @@ mod tests {
             args: cbor.as_ref().and_then(Payload::args),
             kwargs: cbor.as_ref().and_then(Payload::kwargs),
             exclude_me: true,
+            opaque: None,
         };
         publication.write(None, &mut out);
         let filters = [FilterId::new(0), FilterId::new(70)];

@@ -4,6 +4,7 @@
 use rewamp_wamp::message::ReceiverLists;
 
 use super::flat::{Field, Table, write};
+use super::opaque::Opaque;
 use crate::receivers::{Receivers, ReceiversRef};
 
 /// A row of the table Publications.
@@ -20,6 +21,9 @@ pub(super) struct PublicationRow<'a> {
     /// A map in CBOR.
     pub(super) kwargs: Option<&'a [u8]>,
     pub(super) exclude_me: bool,
+    /// In place of the arguments. Written and never read: what Crossbar's rows have there cannot be
+    /// told from arguments of nobody, and ours have it in their own row too.
+    pub(super) opaque: Option<&'a Opaque>,
 }
 
 /// Numbers of the fields, as in `realmstore.fbs`.
@@ -38,6 +42,9 @@ mod publication {
     pub(super) const ELIGIBLE: u16 = 13;
     pub(super) const ELIGIBLE_AUTHID: u16 = 14;
     pub(super) const ELIGIBLE_AUTHROLE: u16 = 15;
+    pub(super) const ENC_ALGO: u16 = 16;
+    pub(super) const ENC_KEY: u16 = 17;
+    pub(super) const ENC_SERIALIZER: u16 = 18;
 }
 
 impl<'a> PublicationRow<'a> {
@@ -59,6 +66,13 @@ impl<'a> PublicationRow<'a> {
             Some((*id, Field::Bytes(bytes)))
         });
         fields.extend(payload);
+        if let Some(opaque) = self.opaque {
+            fields.push((publication::PAYLOAD, Field::Bytes(&opaque.payload)));
+            fields.push((publication::ENC_ALGO, Field::U8(opaque.algorithm)));
+            fields.push((publication::ENC_SERIALIZER, Field::U8(opaque.serializer)));
+            let key = opaque.key.as_deref();
+            fields.extend(key.map(|key| (publication::ENC_KEY, Field::Bytes(key))));
+        }
         let lists = receivers.map(ReceiversRef::lists).unwrap_or_default();
         let lists = [
             (publication::EXCLUDE_AUTHID, &lists.exclude_authid),
@@ -86,6 +100,7 @@ impl<'a> PublicationRow<'a> {
             args: table.bytes(publication::ARGS),
             kwargs: table.bytes(publication::KWARGS),
             exclude_me: table.u8(publication::EXCLUDE_ME) != 0,
+            opaque: None,
         })
     }
 
@@ -181,7 +196,29 @@ mod tests {
             args,
             kwargs,
             exclude_me: true,
+            opaque: None,
         }
+    }
+
+    #[test]
+    fn an_opaque_payload_stands_where_cfxdb_looks_for_it() {
+        let opaque = Opaque {
+            payload: vec![1, 2],
+            algorithm: 1,
+            key: Some(b"k".to_vec()),
+            serializer: 3,
+        };
+        let row = PublicationRow {
+            opaque: Some(&opaque),
+            ..row("com.a", None, None)
+        };
+        let mut out = Vec::new();
+        row.write(None, &mut out);
+        let table = Table::root(&out).unwrap();
+        assert_eq!(table.bytes(6), Some(&[1, 2][..]));
+        assert_eq!((table.u8(16), table.u8(18)), (1, 3));
+        assert_eq!(table.bytes(17), Some(&b"k"[..]));
+        assert_eq!(table.bytes(4), None);
     }
 
     proptest! {

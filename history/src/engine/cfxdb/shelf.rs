@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use rewamp_wamp::uri::MatchPolicy;
 
 use super::lmdb::{Env, LmdbError, WriteTxn};
+use super::opaque::Opaque;
 use super::record::{Filters, Record, in_cbor};
 use super::rows::{EventRow, PublicationRow};
 use super::state::Progress;
@@ -103,6 +104,7 @@ impl<'a> Shelf<'a> {
     pub(super) fn put(&mut self, event: &Event) -> Done {
         let view = EventRef::from(event);
         let (cbor, place) = in_cbor(&event.payload);
+        let opaque = Opaque::of(event);
         let publication = PublicationRow {
             timestamp: event.time.nanos(),
             publication: event.publication.get(),
@@ -111,6 +113,7 @@ impl<'a> Shelf<'a> {
             args: cbor.as_ref().and_then(|cbor| cbor.args()),
             kwargs: cbor.as_ref().and_then(|cbor| cbor.kwargs()),
             exclude_me: event.exclude_me,
+            opaque: opaque.as_ref(),
         };
         publication.write(view.receivers, &mut self.row);
         let key = self.plan.tables.publication(publication.publication);

@@ -3,7 +3,7 @@
 use crate::id::{Id, Kind};
 use crate::message::*;
 use crate::payload::Payload;
-use crate::serializer::Serializer;
+use crate::serializer::{Limits, Serializer};
 use crate::uri::MatchPolicy;
 use crate::value::{Dict, Value};
 
@@ -21,6 +21,11 @@ fn payload(args: Option<&[Value]>, kwargs: Option<&Dict>) -> Payload {
 
 fn none() -> Payload {
     Payload::empty(Serializer::Json)
+}
+
+fn opaque() -> Payload {
+    let value = br#""\u0000AQI=""#;
+    Payload::from_raw(Serializer::Json, Some(value), None, &Limits::default()).unwrap()
 }
 
 /// The message with its payload in that serializer.
@@ -164,6 +169,16 @@ fn pubsub() -> Vec<(&'static str, Message)> {
         (
             r#"[16,239714735,{},"com.myapp.t1"]"#,
             publish(PublishOptions::default(), none()),
+        ),
+        (
+            r#"[16,239714735,{"enc_algo":"cryptobox"},"com.myapp.t1","\u0000AQI="]"#,
+            publish(
+                PublishOptions {
+                    extra: dict("enc_algo", "cryptobox"),
+                    ..PublishOptions::default()
+                },
+                opaque(),
+            ),
         ),
         (
             r#"[16,239714735,{"acknowledge":true,"exclude_me":false,"disclose_me":true,"retain":true,"exclude":[1,2],"exclude_authid":["a"],"exclude_authrole":["b"],"eligible":[3],"eligible_authid":["c"],"eligible_authrole":["d","e"],"_mine":[1.5,{"x":-1}]},"com.myapp.t1",[1,"two"],{"three":3.5}]"#,

@@ -286,6 +286,7 @@ fn receivers_of_our_own_rows_are_read_by_whoever_adopts_them() {
         args: None,
         kwargs: None,
         exclude_me: false,
+        opaque: None,
     };
     let mut out = Vec::new();
     row.write(receivers.as_ref().map(Receivers::as_ref), &mut out);
