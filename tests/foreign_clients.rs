@@ -63,6 +63,11 @@ fn autobahn_python_publishes_and_calls() {
 }
 
 #[test]
+fn autobahn_python_keeps_payloads_to_its_clients() {
+    every_way(AutobahnPython, "opaque", &open_node(memory()));
+}
+
+#[test]
 fn autobahn_js_publishes_and_calls() {
     every_way(AutobahnJs, "pubsub_and_rpc", &open_node(memory()));
 }
