@@ -1,7 +1,7 @@
 //! Stores of type `cfxdb`: Python reads them while the node runs, Crossbar goes on with them, and
 //! a node that is killed has what it acknowledged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -112,6 +112,64 @@ fn python_reads_a_store_while_the_node_writes_to_it() {
         .map(|event| event["publication"].as_u64().unwrap());
     assert_eq!(named.collect::<BTreeSet<_>>(), shown.into_iter().collect());
     assert!(node.stop().success());
+    assert!(!node.log().contains("ERROR"), "{}", node.log());
+}
+
+/// When the sessions of a store joined and when they left, in ns, by their ID.
+fn sessions(store: &Path) -> HashMap<u64, (u64, u64)> {
+    let rows = rows(store);
+    let number = |row: &Value, key: &str| row[key].as_u64().unwrap();
+    let found = rows["sessions"].as_array().unwrap().iter().map(|row| {
+        assert_eq!(row["realm"], "realm1", "{row}");
+        assert_eq!(row["transport"]["channel_framing"], "rawsocket", "{row}");
+        let times = (number(row, "joined"), number(row, "left"));
+        (number(row, "session"), times)
+    });
+    let found: HashMap<_, _> = found.collect();
+    let index = rows["index"].as_array().unwrap().iter();
+    let index: BTreeSet<_> = index.map(|row| row[0].as_u64().unwrap()).collect();
+    assert_eq!(index, found.keys().copied().collect());
+    found
+}
+
+/// Crossbar's own store never says when a session left: its row is not found any more then.
+#[test]
+fn sessions_are_rows_that_say_when_they_joined_and_left() {
+    let mut node = start(16 << 20);
+    let store = node.dir().join("testdb");
+    let mut leaves = Client::join(node.ports.raw).unwrap();
+    let mut stays = Client::join(node.ports.raw).unwrap();
+    let published = publish(&mut leaves, "com.a", &json!([1]));
+    let ids = (leaves.session, stays.session);
+    drop(leaves);
+    let found = within(SOON, "it has left", || {
+        let found = sessions(&store);
+        found
+            .get(&ids.0)
+            .is_some_and(|(_, left)| *left > 0)
+            .then_some(found)
+    });
+    let (joined, left) = found[&ids.0];
+    assert!(joined > 1_700_000_000_000_000_000 && left > joined);
+    assert_eq!(found[&ids.1].1, 0, "it is there");
+    let publications = rows(&store)["publications"].clone();
+    assert_eq!(publications[0]["publication"], published);
+    assert_eq!(publications[0]["publisher"], ids.0);
+    publish(&mut stays, "com.a", &json!([2]));
+    node.kill();
+    assert_eq!(
+        sessions(&store)[&ids.1].1,
+        0,
+        "nobody could say that it left"
+    );
+    node.restart();
+    let (joined, left) = sessions(&store)[&ids.1];
+    assert!(left >= joined);
+    let mut last = Client::join(node.ports.raw).unwrap();
+    publish(&mut last, "com.a", &json!([3]));
+    assert!(node.stop().success());
+    let found = sessions(&store);
+    assert!(found[&last.session].1 > 0, "a clean stop is a leave");
     assert!(!node.log().contains("ERROR"), "{}", node.log());
 }
 

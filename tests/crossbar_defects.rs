@@ -23,7 +23,7 @@
 //! | 17 | some publications are not kept, by their options | `publications_are_kept_whatever_their_options` |
 //! | 18 | a full store ends the writer, and memory grows | `a_full_store_goes_on_with_the_newest_in_bounded_memory` |
 //! | 19 | a read-only store acknowledges and drops | `a_readonly_store_is_served_and_not_a_byte_of_it_changes` |
-//! | 20 | the end of a session is not written to its table | sessions are not written to their table in a `cfxdb` store; events name their publisher themselves (16) |
+//! | 20 | the end of a session is not written to its table | `sessions_are_rows_that_say_when_they_joined_and_left` |
 //! | 21 | two nodes, or two realms, write one store | `a_folder_is_the_store_of_one_realm_of_one_node` |
 //! | 22 | the documented Python program fails | `python_reads_a_store_while_the_node_writes_to_it`, by a program that works |
 //! | 23 | missing parents of the path end the node | `missing_parents_of_a_path_are_made_and_what_cannot_be_made_is_said` |

@@ -87,6 +87,10 @@ pub struct History {
     committing: Option<Arc<[Arc<Event>]>>,
     timer: Option<SpawnHandle>,
     degraded: bool,
+    /// Somebody has joined or left.
+    visited: bool,
+    /// Nothing more is committed.
+    closing: bool,
     /// Sequences could not be reserved.
     unreserved: bool,
     /// It will be asked whether the store works again.
@@ -118,6 +122,11 @@ pub(crate) struct Store {
     pub(crate) events: Vec<Arc<Event>>,
     pub(crate) waiting: Vec<Waiting>,
 }
+
+/// Somebody has joined or left: the store has that to write when `buffertime` is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Visited;
 
 /// The realm needs sequences up to `end`.
 #[derive(Message)]
@@ -179,6 +188,8 @@ impl History {
             committing: None,
             timer: None,
             degraded: false,
+            visited: false,
+            closing: false,
             unreserved: false,
             looking: false,
             idle: Vec::new(),
@@ -192,7 +203,7 @@ impl History {
     }
 
     fn commit_when_due(&mut self, ctx: &mut Context<Self>) {
-        if self.filling.events.is_empty() {
+        if !self.has_something() {
             return self.tell_idle();
         }
         if self.committing.is_some() {
@@ -208,11 +219,15 @@ impl History {
         } else if self.timer.is_none() {
             self.timer = Some(ctx.run_later(self.settings.buffertime, |history, ctx| {
                 history.timer = None;
-                if history.committing.is_none() && !history.filling.events.is_empty() {
+                if history.committing.is_none() && history.has_something() {
                     history.commit(ctx);
                 }
             }));
         }
+    }
+
+    fn has_something(&self) -> bool {
+        self.is_filling() || self.visited
     }
 
     fn is_filling(&self) -> bool {
@@ -223,6 +238,8 @@ impl History {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
+        self.visited = false;
+        self.shared.writes_visits();
         let filled = std::mem::take(&mut self.filling);
         let events: Arc<[Arc<Event>]> = filled.snapshot.unwrap_or_else(|| filled.events.into());
         self.committing = Some(Arc::clone(&events));
@@ -415,6 +432,15 @@ impl Handler<Store> for History {
     }
 }
 
+impl Handler<Visited> for History {
+    type Result = ();
+
+    fn handle(&mut self, _: Visited, ctx: &mut Context<Self>) {
+        self.visited = !self.closing;
+        self.commit_when_due(ctx);
+    }
+}
+
 impl Handler<Reserve> for History {
     type Result = ();
 
@@ -472,6 +498,7 @@ impl Handler<Close> for History {
     type Result = ResponseFuture<Result<(), StoreError>>;
 
     fn handle(&mut self, close: Close, _: &mut Context<Self>) -> Self::Result {
+        (self.closing, self.visited) = (true, false);
         let store = Arc::clone(&self.store);
         let closed = self.at_work(move || store.close(close.next));
         Box::pin(async move {

@@ -11,6 +11,7 @@ mod receivers; //    who may see it
 mod filter; //       what is stored at all, and which histories there are
 mod subscription; // IDs that are the same in every life of a store
 mod retention; //    how long it is kept
+mod visit; //        who was there
 mod query; //        what can be asked
 mod error; //        what can go wrong
 mod topics; //       topics by pattern in sorted names
@@ -32,3 +33,4 @@ pub use store::{
     Appended, Engine, EventStore, Full, Incarnation, Info, Lost, MEMORY_MAXSIZE, MIN_CFXDB_MAXSIZE,
     MIN_SLED_MAXSIZE, Opened, RESERVATION, Span, StoreConfig, Usage, open,
 };
+pub use visit::Visit;

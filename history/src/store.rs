@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use rewamp_wamp::id::SubscriptionId;
+use rewamp_wamp::id::{SessionId, SubscriptionId};
 use rewamp_wamp::uri::MatchPolicy;
 
 use crate::engine::cfxdb::Cfxdb;
@@ -18,6 +18,7 @@ use crate::error::{AppendError, OpenError, Position, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, Filter, FilterId, StoredTopic};
 use crate::query::{PageEnd, Purge, Query, Scope, Viewer};
+use crate::visit::Visit;
 
 /// How many sequences are reserved at once, at least: what a crash makes the realm skip.
 ///
@@ -161,6 +162,24 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// Damaged parts that were set aside since the realm began.
     fn set_aside(&self) -> u64 {
         self.opened().set_aside.len() as u64
+    }
+
+    /// Whether it keeps who was there, and wants to be told by [`joined`](Self::joined) and
+    /// [`left`](Self::left).
+    fn keeps_visits(&self) -> bool {
+        false
+    }
+
+    /// A session has joined the realm. Cheap: waits for no disk; it is written with the next
+    /// [`append`](Self::append), be it of nothing. Where nothing can be written for long, those
+    /// who join are not noted any more.
+    fn joined(&self, visit: Visit) {
+        let _ = visit;
+    }
+
+    /// A session that had [joined](Self::joined) has left. Cheap, and written likewise.
+    fn left(&self, session: SessionId, at: Timestamp) {
+        let _ = (session, at);
     }
 
     /// Ends the work cleanly: what was appended is on disk, and the next start skips no

@@ -26,6 +26,8 @@ pub(crate) mod code {
 
 /// One connection.
 pub(crate) struct Client {
+    /// Its ID, when it has joined.
+    pub(crate) session: u64,
     reader: BufReader<TcpStream>,
     writer: BufWriter<TcpStream>,
     requests: u64,
@@ -44,6 +46,7 @@ impl Client {
         let mut client = Self {
             reader: BufReader::new(stream.try_clone()?),
             writer: BufWriter::new(stream),
+            session: 0,
             requests: 0,
         };
         client.writer.write_all(&HANDSHAKE)?;
@@ -80,7 +83,10 @@ impl Client {
         client.flush()?;
         let welcome = client.receive()?;
         match welcome[0].as_u64() {
-            Some(code::WELCOME) => Ok(self),
+            Some(code::WELCOME) => {
+                self.session = welcome[1].as_u64().unwrap_or_default();
+                Ok(self)
+            }
             _ => Err(broken(format!("HELLO answered with {welcome}"))),
         }
     }

@@ -16,8 +16,9 @@ use rewamp_wamp::payload::Payload;
 use super::fullness::Fullness;
 use super::{
     Close, Flush, Follow, History, HistorySettings, Lookup, Question, Reserve, Resolve, Store,
-    Track, Waiting,
+    Track, Visited, Waiting,
 };
+use crate::session::SessionDetails;
 
 /// What the realm and the actor both see.
 pub(super) struct Shared {
@@ -27,6 +28,8 @@ pub(super) struct Shared {
     reserved: AtomicU64,
     reserving: AtomicBool,
     room_wanted: AtomicBool,
+    /// The actor knows that somebody has joined or left since the last commit began.
+    visited: AtomicBool,
     fullness: Fullness,
 }
 
@@ -37,6 +40,7 @@ impl Shared {
             reserved: AtomicU64::new(reserved.get()),
             reserving: AtomicBool::new(false),
             room_wanted: AtomicBool::new(false),
+            visited: AtomicBool::new(false),
             fullness,
         }
     }
@@ -66,6 +70,11 @@ impl Shared {
     /// True once after the realm asked to be told of room.
     pub(super) fn is_room_wanted(&self) -> bool {
         self.room_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// A commit begins, which writes who has joined and left up to now.
+    pub(super) fn writes_visits(&self) {
+        self.visited.store(false, Ordering::Release);
     }
 
     pub(super) fn reserved(&self, end: Sequence) {
@@ -292,6 +301,30 @@ impl Acceptance {
     pub fn expect_publications(&self) {
         if !self.readonly {
             self.reserve_when_due();
+        }
+    }
+
+    /// A session has joined at that time, for stores that keep who was there.
+    pub fn joined(&self, session: &SessionDetails, at: u64) {
+        if self.store.keeps_visits() {
+            let at = Timestamp::from_nanos(at);
+            self.store.joined(session.visit(at));
+            self.visited();
+        }
+    }
+
+    /// A session has left at that time.
+    pub fn left(&self, session: SessionId, at: u64) {
+        if self.store.keeps_visits() {
+            self.store.left(session, Timestamp::from_nanos(at));
+            self.visited();
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "at most one is under way")]
+    fn visited(&self) {
+        if !self.shared.visited.swap(true, Ordering::AcqRel) {
+            self.address.do_send(Visited);
         }
     }
 

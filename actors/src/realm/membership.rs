@@ -82,6 +82,7 @@ impl Realm {
         self.members.insert(member.id(), Rc::clone(&member));
         if let Some(history) = &self.history {
             history.expect_publications();
+            history.joined(&member.details, self.now);
         }
         self.gauges.sessions.inc();
         self.metrics.count(Id::Joins, 1);
@@ -159,6 +160,9 @@ impl Realm {
             self.unsubscribed(&member, &left);
         }
         let details = &member.details;
+        if let Some(history) = &self.history {
+            history.left(details.id, self.now);
+        }
         info!(realm = &*self.name, session = details.id.get(), peer = &*details.peer.address;
             "session left");
         self.publish_meta(events::SESSION_ON_LEAVE, || {

@@ -57,11 +57,15 @@ impl Handler<SayGoodbye> for Realm {
             details: Dict::from([("message", "the router is shutting down")]),
             reason: ByteString::from_static(error_uri::CLOSE_SYSTEM_SHUTDOWN),
         });
+        let now = self.clock.now();
         let members: Vec<_> = self.members.values().cloned().collect();
         info!(realm = &*self.name; "realm stops, {} sessions", members.len());
         for member in members {
             self.answer(&member, &goodbye);
             member.outbox.finish();
+            if let Some(history) = &self.history {
+                history.left(member.id(), now);
+            }
         }
         self.hand_over();
         let name = self.name();

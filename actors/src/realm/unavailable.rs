@@ -168,6 +168,10 @@ impl Handler<StoreOpened> for Realm {
         if !self.members.is_empty() {
             history.expect_publications();
         }
+        let now = self.clock.now();
+        for member in self.members.values() {
+            history.joined(&member.details, now);
+        }
         self.history = Some(history);
         let held = self.broker.iter().map(|held| held.id).collect();
         self.handle(Cover { held }, ctx);

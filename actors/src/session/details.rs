@@ -1,9 +1,11 @@
 //! Who a session is: what its realm, its peers and `wamp.session.get` know of it.
 
+use bytes::BytesMut;
 use bytestring::ByteString;
+use rewamp_history::{Timestamp, Visit};
 use rewamp_wamp::id::SessionId;
 use rewamp_wamp::message::Roles;
-use rewamp_wamp::serializer::Serializer;
+use rewamp_wamp::serializer::{Serializer, append_value};
 use rewamp_wamp::value::{Dict, Value};
 
 /// The other end of a connection.
@@ -45,21 +47,10 @@ impl SessionDetails {
     /// `transport` and serializer as Crossbar has them. Spec: "Session Metaevents".
     #[must_use]
     pub fn to_dict(&self) -> Dict {
-        let headers: Dict = self
-            .peer
-            .headers
-            .iter()
-            .map(|(name, value)| {
-                (
-                    ByteString::from(name.as_str()),
-                    ByteString::from(value.as_str()),
-                )
-            })
-            .collect();
         let transport = Dict::from([
             ("channel_type", Value::from(self.peer.transport)),
             ("peer", Value::from(self.peer.address.as_str())),
-            ("http_headers_received", Value::Map(headers)),
+            ("http_headers_received", Value::Map(self.headers())),
         ]);
         Dict::from([
             ("session", Value::from(self.id.get())),
@@ -72,5 +63,42 @@ impl SessionDetails {
             ("serializer", Value::from(self.serializer.name())),
             ("transport", Value::Map(transport)),
         ])
+    }
+
+    /// The session as stores keep it that have a place for sessions: the transport is written as
+    /// Autobahn's `TransportDetails` are.
+    #[must_use]
+    pub fn visit(&self, joined: Timestamp) -> Visit {
+        let scheme = self.peer.address.split(':').next().unwrap_or_default();
+        let channel = scheme.starts_with("tcp").then_some("tcp");
+        let transport = Dict::from([
+            ("channel_type", channel.map_or(Value::Null, Value::from)),
+            ("channel_framing", Value::from(self.peer.transport)),
+            ("channel_serializer", Value::from(self.serializer.name())),
+            ("peer", Value::from(self.peer.address.as_str())),
+            ("is_server", Value::from(true)),
+            ("http_headers_received", Value::Map(self.headers())),
+        ]);
+        let mut cbor = BytesMut::new();
+        // Texts and a truth value: CBOR has them all.
+        let _ = append_value(Serializer::Cbor, &Value::Map(transport), &mut cbor);
+        Visit {
+            session: self.id,
+            joined,
+            authid: self.authid.clone(),
+            authrole: self.authrole.clone(),
+            authmethod: ByteString::from_static(self.authmethod),
+            authprovider: ByteString::from_static(self.authprovider),
+            transport: cbor.freeze(),
+        }
+    }
+
+    fn headers(&self) -> Dict {
+        let headers = self.peer.headers.iter();
+        let texts = headers.map(|(name, value)| {
+            let value = Value::from(ByteString::from(value.as_str()));
+            (ByteString::from(name.as_str()), value)
+        });
+        texts.collect()
     }
 }

@@ -18,6 +18,7 @@ mod readonly; // open to read
 mod begin; //   open
 mod adopt; //   what others have written
 mod patterns; // subscriptions by ID
+mod visits; //  who was there
 mod writer; //  append, drop, purge
 mod moment; //  read
 
@@ -30,7 +31,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use parking_lot::{Mutex, RwLock};
-use rewamp_wamp::id::SubscriptionId;
+use rewamp_wamp::id::{SessionId, SubscriptionId};
 use rewamp_wamp::uri::MatchPolicy;
 
 use self::begin::{Begun, begin};
@@ -41,6 +42,7 @@ use self::readonly::begin_readonly;
 use self::shelf::Plan;
 use self::space::{Fill, Limits};
 use self::state::Progress;
+use self::visits::Visits;
 use self::writer::Writing;
 use crate::error::{AppendError, OpenError, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
@@ -54,6 +56,7 @@ use crate::store::{
     Usage,
 };
 use crate::subscription::StoreKey;
+use crate::visit::Visit;
 
 /// The cfxdb engine.
 #[derive(Debug)]
@@ -64,6 +67,7 @@ pub(crate) struct Cfxdb {
     plan: Plan,
     filters: FilterTable,
     patterns: Patterns,
+    visits: Visits,
     /// Held by whoever changes something.
     writing: Mutex<Writing>,
     /// How far the store has come, for those who do not wait.
@@ -144,6 +148,7 @@ impl Cfxdb {
         let failed = |error| begin::open_error(path, error);
         let patterns = Patterns::read(&env, &plan).map_err(failed)?;
         let limits = Limits::of(config.maxsize);
+        let visits = Visits::begin(&env, &plan, &config.realm, limits).map_err(failed)?;
         let fill = Fill::of(&env, limits).map_err(failed)?;
         let opened = Opened {
             incarnation,
@@ -172,6 +177,7 @@ impl Cfxdb {
             plan,
             filters,
             patterns,
+            visits,
             _lock: lock,
         };
         let room = store.room_in(&fill);
@@ -358,6 +364,20 @@ impl EventStore for Cfxdb {
 
     fn lost(&self) -> Vec<Lost> {
         Vec::new()
+    }
+
+    fn keeps_visits(&self) -> bool {
+        !self.opened.readonly
+    }
+
+    fn joined(&self, visit: Visit) {
+        if self.keeps_visits() {
+            self.visits.joined(visit);
+        }
+    }
+
+    fn left(&self, session: SessionId, at: Timestamp) {
+        self.visits.left(session, at);
     }
 
     fn close(&self, next: Sequence) -> Result<(), StoreError> {

@@ -59,7 +59,8 @@ def once(path):
                 "sessions": [
                     {"oid": str(row.oid), "session": row.session, "realm": row.realm,
                      "authid": row.authid, "authrole": row.authrole,
-                     "joined": int(row.joined_at is not None), "left": bool(row.left_at)}
+                     "joined": int(row.joined_at.astype("int64")),
+                     "left": int(row.left_at.astype("int64")), "transport": row.transport}
                     for row in sessions
                 ],
                 "index": [[int(key[0]), str(oid)] for key, oid in index],

@@ -15,6 +15,7 @@ use super::space::{Fill, Limits, PAGE};
 use super::state::{Found, Known, Progress, VERSION, Who};
 use super::state::{configure, read_filters, read_who, write_filters, write_who};
 use super::tables::Tables;
+use super::visits::close_what_a_crash_left;
 use crate::error::OpenError;
 use crate::event::Sequence;
 use crate::filter::{ConfiguredFilter, Filter, FilterTable};
@@ -201,6 +202,10 @@ fn open(
             config,
         };
         (progress, next) = adoption.run(progress, next)?;
+    }
+    if recovered {
+        let at_once = Limits::of(config.maxsize).removed_at_once();
+        progress = close_what_a_crash_left(&env, &plan, progress, at_once)?;
     }
     let mut shelf = Shelf::begin(&env, &plan, progress)?;
     shelf.progress.reserved = Sequence::new(next.get().saturating_add(RESERVATION));

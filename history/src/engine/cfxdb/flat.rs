@@ -7,6 +7,8 @@
 pub(super) enum Field<'a> {
     U64(u64),
     U8(u8),
+    /// Written even if it is zero: to be set later, in place.
+    Place(u64),
     Bool(bool),
     Bytes(&'a [u8]),
     Text(&'a str),
@@ -18,7 +20,7 @@ impl Field<'_> {
     fn size(&self) -> usize {
         match self {
             Self::U64(0) | Self::U8(0) | Self::Bool(false) => 0,
-            Self::U64(_) => 8,
+            Self::U64(_) | Self::Place(_) => 8,
             Self::Bytes(_) | Self::Text(_) | Self::Texts(_) => 4,
             Self::U8(_) | Self::Bool(true) => 1,
         }
@@ -47,7 +49,7 @@ pub(super) fn write(fields: &[(u16, Field<'_>)], out: &mut Vec<u8>) {
         let slot = begin_vtable + 4 + 2 * usize::from(*id);
         set(out, slot, &short(at - table).to_le_bytes());
         match field {
-            Field::U64(value) => out.extend_from_slice(&value.to_le_bytes()),
+            Field::U64(value) | Field::Place(value) => out.extend_from_slice(&value.to_le_bytes()),
             Field::U8(value) => out.push(*value),
             Field::Bool(value) => out.push(u8::from(*value)),
             Field::Bytes(_) | Field::Text(_) | Field::Texts(_) => {
@@ -64,7 +66,7 @@ pub(super) fn write(fields: &[(u16, Field<'_>)], out: &mut Vec<u8>) {
             Field::Bytes(bytes) => put_vector(out, bytes, false),
             Field::Text(text) => put_vector(out, text.as_bytes(), true),
             Field::Texts(texts) => put_texts(out, texts),
-            Field::U64(_) | Field::U8(_) | Field::Bool(_) => at,
+            Field::U64(_) | Field::Place(_) | Field::U8(_) | Field::Bool(_) => at,
         };
         set(out, at, &number(target - at).to_le_bytes());
     }
@@ -140,6 +142,13 @@ impl<'a> Table<'a> {
     pub(super) fn u64(&self, id: u16) -> u64 {
         let found = self.place(id).and_then(|at| array_at(self.bytes, at));
         found.map_or(0, u64::from_le_bytes)
+    }
+
+    /// Where the eight bytes of a number stand, if it is written.
+    pub(super) fn place_of_u64(&self, id: u16) -> Option<std::ops::Range<usize>> {
+        let at = self.place(id)?;
+        let place = at..at.checked_add(8)?;
+        self.bytes.get(place.clone()).map(|_| place)
     }
 
     pub(super) fn u8(&self, id: u16) -> u8 {

@@ -158,22 +158,89 @@ impl EventRow {
     }
 }
 
-/// What is read of a row of the table Sessions.
+/// A row of the table Sessions, as far as it is read and written here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SessionRow<'a> {
+    /// The row's own name.
+    pub(super) oid: &'a [u8],
     pub(super) session: u64,
+    /// When it joined, ns since 1970.
+    pub(super) joined: u64,
+    /// When it left; zero as long as that is not known.
+    pub(super) left: u64,
+    /// Its connection, a map in CBOR.
+    pub(super) transport: Option<&'a [u8]>,
     /// The realm that it joined, where it is written.
     pub(super) realm: Option<&'a str>,
+    pub(super) authid: Option<&'a str>,
+    pub(super) authrole: Option<&'a str>,
+    pub(super) authmethod: Option<&'a str>,
+    pub(super) authprovider: Option<&'a str>,
+}
+
+/// Numbers of the fields, as in `realmstore.fbs`.
+mod session {
+    pub(super) const OID: u16 = 1;
+    pub(super) const SESSION: u16 = 2;
+    pub(super) const JOINED: u16 = 3;
+    pub(super) const LEFT: u16 = 4;
+    pub(super) const TRANSPORT: u16 = 9;
+    pub(super) const REALM: u16 = 15;
+    pub(super) const AUTHID: u16 = 16;
+    pub(super) const AUTHROLE: u16 = 17;
+    pub(super) const AUTHMETHOD: u16 = 18;
+    pub(super) const AUTHPROVIDER: u16 = 19;
 }
 
 impl<'a> SessionRow<'a> {
+    /// Writes the row into `out`, in place of what is there, with room for when it left.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let mut fields = vec![
+            (session::OID, Field::Bytes(self.oid)),
+            (session::SESSION, Field::U64(self.session)),
+            (session::JOINED, Field::U64(self.joined)),
+            (session::LEFT, Field::Place(self.left)),
+        ];
+        let transport = self.transport.map(Field::Bytes);
+        fields.extend(transport.map(|field| (session::TRANSPORT, field)));
+        for (id, text) in [
+            (session::REALM, self.realm),
+            (session::AUTHID, self.authid),
+            (session::AUTHROLE, self.authrole),
+            (session::AUTHMETHOD, self.authmethod),
+            (session::AUTHPROVIDER, self.authprovider),
+        ] {
+            fields.extend(text.map(|text| (id, Field::Text(text))));
+        }
+        write(&fields, out);
+    }
+
     /// The row in these bytes.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let table = Table::root(bytes)?;
         Some(Self {
-            session: table.u64(2),
-            realm: table.text(15),
+            oid: table.bytes(session::OID).unwrap_or_default(),
+            session: table.u64(session::SESSION),
+            joined: table.u64(session::JOINED),
+            left: table.u64(session::LEFT),
+            transport: table.bytes(session::TRANSPORT),
+            realm: table.text(session::REALM),
+            authid: table.text(session::AUTHID),
+            authrole: table.text(session::AUTHROLE),
+            authmethod: table.text(session::AUTHMETHOD),
+            authprovider: table.text(session::AUTHPROVIDER),
         })
+    }
+
+    /// Says in a row when its session left; says whether the row has a place for it, as Crossbar's
+    /// have not.
+    pub(super) fn set_left(bytes: &mut [u8], at: u64) -> bool {
+        let place = Table::root(bytes).and_then(|table| table.place_of_u64(session::LEFT));
+        let Some(place) = place.and_then(|place| bytes.get_mut(place)) else {
+            return false;
+        };
+        place.copy_from_slice(&at.to_le_bytes());
+        true
     }
 }
 
@@ -258,5 +325,29 @@ mod tests {
         row.write(&mut out);
         assert_eq!(EventRow::read(&out), Some(row));
         assert!(out.len() <= 56, "{}", out.len());
+    }
+
+    #[test]
+    fn a_session_is_read_as_it_was_written_and_when_it_left_is_set_in_place() {
+        let row = SessionRow {
+            oid: &[7; 16],
+            session: 9,
+            joined: 1_800_000_000_000_000_001,
+            left: 0,
+            transport: Some(&[0xa0]),
+            realm: Some("realm1"),
+            authid: Some("joe"),
+            authrole: Some("user"),
+            authmethod: Some("ticket"),
+            authprovider: None,
+        };
+        let mut out = Vec::new();
+        row.write(&mut out);
+        assert_eq!(SessionRow::read(&out), Some(row));
+        assert!(SessionRow::set_left(&mut out, 5));
+        assert_eq!(SessionRow::read(&out), Some(SessionRow { left: 5, ..row }));
+        // Crossbar leaves out what is zero.
+        write(&[(2, Field::U64(9))], &mut out);
+        assert!(!SessionRow::set_left(&mut out, 5));
     }
 }

@@ -13,7 +13,7 @@ type Known = (&'static str, &'static str, &'static str);
 
 /// In the order in which they get numbers in a new file. The last has the highest: events are
 /// appended to it, at the end of the file's order.
-const TABLES: [Known; 12] = [
+const TABLES: [Known; 13] = [
     (
         "403ecc06-f564-4ea9-92f2-c4c13bd2ba5a",
         "Sessions",
@@ -70,6 +70,11 @@ const TABLES: [Known; 12] = [
         "Rewamp: subscriptions by ID",
     ),
     (
+        "c4de08ba-65de-47ef-9de5-97c0387ed2f8",
+        "RewampLeft",
+        "Rewamp: sessions by when they left",
+    ),
+    (
         "1af19717-5e01-4e53-b756-97e5d66d01a2",
         "RewampOrder",
         "Rewamp: events in order",
@@ -80,7 +85,7 @@ const TABLES: [Known; 12] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tables {
     pub(super) sessions: u16,
-    pub(super) session_index: u16,
+    session_index: u16,
     pub(super) publications: u16,
     pub(super) events: u16,
     state: u16,
@@ -90,6 +95,7 @@ pub(super) struct Tables {
     topics: u16,
     names: u16,
     patterns: u16,
+    left: u16,
     order: u16,
 }
 
@@ -116,7 +122,7 @@ impl Tables {
         Self::of(known).ok_or(LmdbError::DAMAGED)
     }
 
-    fn of(known: [Option<u16>; 12]) -> Option<Self> {
+    fn of(known: [Option<u16>; 13]) -> Option<Self> {
         let [sessions, session_index, publications, events, own @ ..] = known;
         let [
             state,
@@ -126,6 +132,7 @@ impl Tables {
             topics,
             names,
             patterns,
+            left,
             order,
         ] = own;
         Some(Self {
@@ -140,14 +147,15 @@ impl Tables {
             topics: topics?,
             names: names?,
             patterns: patterns?,
+            left: left?,
             order: order?,
         })
     }
 }
 
 /// The numbers of the tables that we know, and the highest that there is.
-fn numbers(txn: &Txn<'_>) -> Result<([Option<u16>; 12], u16), LmdbError> {
-    let (mut known, mut last) = ([None; 12], 0);
+fn numbers(txn: &Txn<'_>) -> Result<([Option<u16>; 13], u16), LmdbError> {
+    let (mut known, mut last) = ([None; 13], 0);
     let mut cursor = txn.cursor()?;
     let mut next = cursor.seek(&slot_key(0))?;
     for _ in 0..MOST {
@@ -267,6 +275,36 @@ impl Tables {
         key(&[&self.patterns.to_be_bytes(), &id.to_be_bytes()])
     }
 
+    /// Sessions: by UUID.
+    pub(super) fn session(&self, oid: &[u8; 16]) -> [u8; 18] {
+        key(&[&self.sessions.to_be_bytes(), oid])
+    }
+
+    /// Sessions by ID and when they joined.
+    pub(super) fn session_index(&self, session: u64, joined: u64) -> [u8; 18] {
+        let number = self.session_index.to_be_bytes();
+        key(&[&number, &session.to_be_bytes(), &joined.to_be_bytes()])
+    }
+
+    /// Sessions that have left: by when they did, and UUID.
+    pub(super) fn left(&self, at: u64, oid: &[u8; 16]) -> [u8; 26] {
+        key(&[&self.left.to_be_bytes(), &at.to_be_bytes(), oid])
+    }
+
+    /// When a session left, and its UUID, in a key of those that have.
+    pub(super) fn left_in(&self, key: &[u8]) -> Option<(u64, [u8; 16])> {
+        let rest = key.strip_prefix(&self.left.to_be_bytes())?;
+        let (at, oid) = rest.split_first_chunk::<8>()?;
+        Some((u64::from_be_bytes(*at), oid.try_into().ok()?))
+    }
+
+    /// The UUID in a key of Sessions.
+    pub(super) fn session_in(&self, key: &[u8]) -> Option<[u8; 16]> {
+        key.strip_prefix(&self.sessions.to_be_bytes())?
+            .try_into()
+            .ok()
+    }
+
     /// Events: by sequence.
     pub(super) fn order(&self, sequence: u64) -> [u8; 10] {
         key(&[&self.order.to_be_bytes(), &sequence.to_be_bytes()])
@@ -323,7 +361,7 @@ mod tests {
         assert_eq!(Tables::find(&txn).unwrap(), None);
         let made = Tables::find_or_make(&mut txn).unwrap();
         assert_eq!((made.publications, made.sessions), (4, 5));
-        assert_eq!(made.order, 15);
+        assert_eq!(made.order, 16);
         assert_eq!(Tables::find(&txn).unwrap(), Some(made));
         assert_eq!(Tables::find_or_make(&mut txn).unwrap(), made);
         assert_eq!(

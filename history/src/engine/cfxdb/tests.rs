@@ -48,3 +48,4 @@ fn cfxdb_keeps_the_contract_over_several_lives() {
 mod room; // maxsize holds, and what happens there
 mod adopted; // what others have written
 mod lives; //   who may open it, and how
+mod visits; //  who was there

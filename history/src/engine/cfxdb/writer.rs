@@ -12,6 +12,7 @@ use super::moment::Moment;
 use super::shelf::Shelf;
 use super::space::{Fill, PAGE};
 use super::state::Progress;
+use super::visits::ROW;
 use crate::error::{AppendError, QueryError, StoreError};
 use crate::event::{Event, Sequence};
 use crate::page;
@@ -110,9 +111,32 @@ impl Cfxdb {
                 Err(Stopped::Failed(cause)) => return refused(stored, cause),
             }
         }
+        match self.write_visits(&mut writing) {
+            Ok(more) => commits += more,
+            Err(cause) => return refused(stored, cause),
+        }
         self.say_fullness(&mut writing, None);
         let bytes = events.iter().map(|event| event.footprint()).sum();
         Ok(Appended { commits, bytes })
+    }
+
+    /// Writes who was there, as far as an append has not; gives the transactions that it took.
+    fn write_visits(&self, writing: &mut Writing) -> Result<u32, StoreError> {
+        let (mut commits, mut waiting) = (0, self.visits.waiting());
+        while waiting > 0 {
+            match self.append_part(writing, &[]) {
+                Ok(()) => commits += 1,
+                Err(Stopped::TooMuch) => break,
+                Err(Stopped::Failed(cause)) => return Err(cause),
+            }
+            let left = self.visits.waiting();
+            if left >= waiting {
+                // There is no room for them: the next one who writes tries again.
+                break;
+            }
+            waiting = left;
+        }
+        Ok(commits)
     }
 
     /// How many events go into one transaction: as many as change no more pages than are kept in
@@ -131,16 +155,29 @@ impl Cfxdb {
     fn append_part(&self, writing: &mut Writing, events: &[Arc<Event>]) -> Result<(), Stopped> {
         let mut dropped = 0;
         for attempt in 0..TRIES {
-            let goes = self.makes_way(writing, events);
             let unsaved = self.patterns.take_unsaved();
+            // Who was there is not what an event may fail for.
+            let changes = match attempt {
+                0 => self.visits.take(self.limits.removed_at_once().div_ceil(2)),
+                _ => Vec::new(),
+            };
+            let goes = self.makes_way(writing, events, changes.len());
+            let is_tight = self.full == Full::Refuse && writing.fill.missing(self.limits) > 0;
+            let mut rows = 0;
             let appended = self.transact(writing, |shelf| {
                 self.patterns.write(&unsaved, shelf, &self.plan)?;
                 for _ in 0..goes {
                     shelf.drop_oldest_of_all()?;
                 }
-                events.iter().try_for_each(|event| shelf.put(event))
+                events.iter().try_for_each(|event| shelf.put(event))?;
+                rows = self.visits.write(&changes, shelf, &self.plan, is_tight)?;
+                Ok(())
             });
-            let Err(error) = appended else { return Ok(()) };
+            let Err(error) = appended else {
+                self.visits.committed(rows);
+                return Ok(());
+            };
+            self.visits.put_back(changes);
             self.patterns.put_back(unsaved);
             match error {
                 LmdbError::MAP_FULL | LmdbError::TXN_FULL if events.len() > 1 => {
@@ -157,7 +194,7 @@ impl Cfxdb {
 
     /// How many of the oldest events are to go with those that come: none while the reserve is
     /// whole, then about as much as comes, and more if that is not enough.
-    fn makes_way(&self, writing: &Writing, events: &[Arc<Event>]) -> u64 {
+    fn makes_way(&self, writing: &Writing, events: &[Arc<Event>], sessions: usize) -> u64 {
         let missing = writing.fill.missing(self.limits);
         if missing == 0 || self.full == Full::Refuse {
             return 0;
@@ -165,7 +202,7 @@ impl Cfxdb {
         let there = writing.progress.events;
         let footprint: u64 = events.iter().map(|event| event.footprint()).sum();
         let each = (writing.fill.bytes / there.max(1)).max(PAGE / 16);
-        let mut bytes = 3 * footprint;
+        let mut bytes = 3 * footprint + sessions as u64 * ROW;
         if missing > self.limits.reserve() / 2 {
             bytes += missing * PAGE / 4;
         }
@@ -337,8 +374,13 @@ impl Cfxdb {
         if writing.closed {
             return Ok(());
         }
+        let told = self.told().max(writing.progress.last_time);
+        self.visits.all_left(told);
+        // What is stored is whole without it.
+        if let Err(error) = self.write_visits(&mut writing) {
+            log::warn!("who was there is not all written: {error}");
+        }
         let unsaved = self.patterns.take_unsaved();
-        let told = self.told();
         self.transact_within_reserve(&mut writing, |shelf| {
             self.patterns.write(&unsaved, shelf, &self.plan)?;
             shelf.progress.clean = next.max(shelf.progress.newest.next());
