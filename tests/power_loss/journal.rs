@@ -1,5 +1,6 @@
 //! What the layer under a program wrote down: `shim.c` in this folder, compiled and preloaded.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,8 @@ pub(crate) enum Action {
     Unknown {
         what: String,
     },
+    /// What was last written through this descriptor is on disk.
+    Settled,
 }
 
 const HEADER: usize = 32;
@@ -90,6 +93,7 @@ pub(crate) fn read(path: &Path) -> Vec<Record> {
             8 => Action::MakeFolder { path },
             10 => Action::Close,
             11 => Action::Copy { copy: word(8) },
+            13 => Action::Settled,
             _ => Action::Unknown { what: path },
         };
         records.push(Record {
@@ -99,6 +103,39 @@ pub(crate) fn read(path: &Path) -> Vec<Record> {
         rest = after;
     }
     records
+}
+
+/// Whether all that was written has been synced since, but for what sled stores call `mark`, which
+/// is written after each commit and waits for the next one's sync.
+pub(crate) fn is_synced(records: &[Record]) -> bool {
+    let (mut paths, mut begun) = (HashMap::new(), HashMap::new());
+    // By path: writes, and how many of them are synced.
+    let mut files: HashMap<&str, (usize, usize)> = HashMap::new();
+    for Record { fd, action } in records {
+        match action {
+            Action::Open { path, .. } => {
+                paths.insert(*fd, path.as_str());
+            }
+            Action::Write { .. } | Action::Truncate { .. } => {
+                files.entry(paths[fd]).or_default().0 += 1;
+            }
+            Action::SyncBegin { number } => {
+                let path = paths[fd];
+                begun.insert(*number, (path, files.entry(path).or_default().0));
+            }
+            Action::SyncEnd { number } => {
+                let (path, writes) = begun[number];
+                let synced = &mut files.entry(path).or_default().1;
+                *synced = writes.max(*synced);
+            }
+            Action::Copy { copy } => {
+                paths.insert(*copy, paths[fd]);
+            }
+            _ => {}
+        }
+    }
+    let mut files = files.iter().filter(|(path, _)| !path.ends_with("/mark"));
+    files.all(|(_, (writes, synced))| writes == synced)
 }
 
 /// The compiled layer.

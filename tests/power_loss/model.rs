@@ -78,6 +78,8 @@ struct File {
 enum Change {
     Write(usize, Vec<u8>),
     Length(usize),
+    /// A write that was waited for by itself, while older ones were not.
+    Settled(usize, Vec<u8>),
 }
 
 #[derive(Debug, Default)]
@@ -256,6 +258,11 @@ impl Disk {
             Action::Write { at, bytes } => {
                 if let Some(file) = self.file(*fd) {
                     file.change(Change::Write(*at, bytes.clone()));
+                }
+            }
+            Action::Settled => {
+                if let Some(file) = self.file(*fd) {
+                    file.settle();
                 }
             }
             Action::Truncate { length } => {
@@ -477,12 +484,28 @@ impl File {
         }
     }
 
+    /// What was written last is on disk.
+    fn settle(&mut self) {
+        if let Some(Change::Write(at, written)) = self.changes.pop() {
+            self.changes.push(Change::Settled(at, written));
+        }
+    }
+
     fn sync(&mut self, until: usize) {
         let count = until.saturating_sub(self.before);
         for change in self.changes.drain(..count) {
             change.apply(&mut self.durable);
         }
         self.before += count;
+    }
+
+    /// How long it is at least: what is on disk, and what was settled since.
+    fn least(&self) -> usize {
+        let ends = self.changes.iter().map(|change| match change {
+            Change::Settled(at, written) => at + written.len(),
+            Change::Write(..) | Change::Length(_) => 0,
+        });
+        ends.fold(self.durable.len(), usize::max)
     }
 
     fn left(&self, left: Left, dice: &mut Dice) -> Vec<u8> {
@@ -503,9 +526,10 @@ impl File {
             change.apply_partly(&mut bytes, percent, dice);
         }
         // The length is written on its own, sooner or later than the data.
-        if !self.changes.is_empty() && matches!(left, Left::Beginning | Left::Some(_)) {
+        let settled = |change: &Change| matches!(change, Change::Settled(..));
+        if !self.changes.iter().all(settled) && matches!(left, Left::Beginning | Left::Some(_)) {
             match dice.up_to(7) {
-                0 => bytes.truncate(self.durable.len()),
+                0 => bytes.truncate(self.least()),
                 1 => bytes.resize(bytes.len().max(self.seen.len()), 0),
                 _ => {}
             }
@@ -517,7 +541,7 @@ impl File {
 impl Change {
     fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
-            Self::Write(at, written) => {
+            Self::Write(at, written) | Self::Settled(at, written) => {
                 let end = at + written.len();
                 if bytes.len() < end {
                     bytes.resize(end, 0);
@@ -562,7 +586,8 @@ fn collect(folder: &Path, path: &str, tree: &mut Tree) {
         if entry.file_type().expect("a type").is_dir() {
             tree.insert(name.clone(), None);
             collect(&entry.path(), &format!("{name}/"), tree);
-        } else {
+        } else if entry.file_name() != "lock.mdb" {
+            // Left out by the layer, too: memory that processes share.
             tree.insert(name, Some(fs::read(entry.path()).expect("readable")));
         }
     }

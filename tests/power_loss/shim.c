@@ -10,7 +10,10 @@
  *
  * A write is written down before it is done, everything else when it is done: killed at any moment, the
  * journal has every operation that the program has seen the end of. One lock is held around both, so
- * the journal's order is the order in which things happened. */
+ * the journal's order is the order in which things happened. Of a file that was opened with O_DSYNC it is
+ * written down as well when the write is on disk.
+ *
+ * Files named `lock.mdb` are left out: they are memory that processes share, and hold nothing that lasts. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -31,7 +34,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { OPEN = 1, WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, RENAME, UNLINK, MKDIR, RMDIR, CLOSE, DUP, UNKNOWN };
+enum { OPEN = 1, WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, RENAME, UNLINK, MKDIR, RMDIR, CLOSE, DUP, UNKNOWN, SETTLED };
 
 /* Kinds of operations that can be made to fail. */
 enum { F_WRITE = 1, F_SYNC = 2, F_CREATE = 4, F_RENAME = 8, F_TRUNCATE = 16, F_REMOVE = 32, F_OPEN = 64 };
@@ -49,6 +52,7 @@ struct faults {
 };
 
 #define FDS 65536
+/* 1: below the folder; 2: with O_DSYNC as well. */
 static unsigned char tracked[FDS];
 static char root[PATH_MAX];
 static size_t root_length;
@@ -98,6 +102,8 @@ static const char *below(int dir, const char *name, char *path) {
     if (strlen(path) + strlen(name) >= PATH_MAX) return 0;
     strcat(path, name);
     if (strncmp(path, root, root_length) || (path[root_length] && path[root_length] != '/')) return 0;
+    size_t length = strlen(path);
+    if (length >= 9 && !strcmp(path + length - 9, "/lock.mdb")) return 0;
     return path;
 }
 
@@ -150,11 +156,12 @@ static int opened(int dir, const char *name, int flags, mode_t mode) {
         pthread_mutex_unlock(&lock);
         return -1;
     }
-    fd = syscall(SYS_openat, dir, name, flags, mode);
+    /* With a journal it is the journal that decides what was lost. */
+    fd = syscall(SYS_openat, dir, name, journal < 0 ? flags : flags & ~O_DSYNC, mode);
     error = errno;
     if (fd >= FDS) abort();
     if (fd >= 0) {
-        tracked[fd] = 1;
+        tracked[fd] = flags & O_DSYNC ? 2 : 1;
         note(OPEN, fd, (created ? 1 : 0) | (flags & O_TRUNC ? 2 : 0), 0, path, 0, 0, 0, 0);
     }
     pthread_mutex_unlock(&lock);
@@ -197,7 +204,7 @@ DIR *fdopendir(int fd) {
 static int duplicated(int fd, int copy) {
     if (copy >= 0 && is_tracked(fd)) {
         pthread_mutex_lock(&lock);
-        tracked[copy] = 1;
+        tracked[copy] = tracked[fd];
         note(DUP, fd, copy, 0, 0, 0, 0, 0, 0);
         pthread_mutex_unlock(&lock);
     }
@@ -235,6 +242,10 @@ static ssize_t written(int fd, const struct iovec *parts, int n, off_t at) {
     done = at < 0 ? syscall(SYS_writev, fd, parts, n) : syscall(SYS_pwritev, fd, parts, n, (long)at, 0);
     int error = errno;
     if (done != (ssize_t)bytes) unknown("a write that was cut short");
+    if (done == (ssize_t)bytes && tracked[fd] == 2) {
+        if (nap) usleep((++syncs * 2654435761u >> 8) % nap);
+        note(SETTLED, fd, 0, 0, 0, 0, 0, 0, 0);
+    }
     pthread_mutex_unlock(&lock);
     errno = error;
     return done;

@@ -5,6 +5,7 @@
 
 mod lmdb; //    the C library
 mod sniff; //   what a file is
+mod sound; //   whether its pages can be trusted
 mod flat; //    FlatBuffers
 mod opaque; //  what is not for us to read
 mod rows; //    the rows of cfxdb
@@ -26,7 +27,7 @@ use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -76,6 +77,12 @@ pub(crate) struct Cfxdb {
     now: AtomicU64,
     limits: Limits,
     full: Full,
+    /// Whether a commit waits for all of it to be on disk.
+    sync: bool,
+    /// There are commits that nobody has waited for.
+    unsynced: AtomicBool,
+    /// When that was last waited for, in the store's time.
+    synced_at: AtomicU64,
     /// Bytes of the file.
     bytes: AtomicU64,
     /// See [`EventStore::room`].
@@ -167,6 +174,9 @@ impl Cfxdb {
             path: path.to_owned(),
             limits,
             full: config.full,
+            sync: config.sync,
+            unsynced: AtomicBool::new(false),
+            synced_at: AtomicU64::new(0),
             room: AtomicU64::new(0),
             bytes: AtomicU64::new(opened.bytes),
             now: AtomicU64::new(progress.told.nanos()),
@@ -333,11 +343,19 @@ impl EventStore for Cfxdb {
             // Whoever stores something says it.
             log::debug!("what is too old cannot be removed now: {error}");
         }
+        if let Err(error) = self.sync_what_is_left(now) {
+            log::debug!("what was committed cannot be synced now: {error}");
+        }
     }
 
     fn tell_time_every(&self) -> Option<Duration> {
         let filters = self.plan.limits.values();
-        retention::tell_time_every(filters.map(|known| &known.filter))
+        let every = retention::tell_time_every(filters.map(|known| &known.filter));
+        match self.sync || self.opened.readonly {
+            true => every,
+            // And then what was committed is synced.
+            false => Some(Duration::from_secs(1)),
+        }
     }
 
     fn room(&self) -> u64 {

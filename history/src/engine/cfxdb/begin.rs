@@ -6,11 +6,12 @@ use std::io;
 use std::path::Path;
 
 use super::adopt::Adoption;
-use super::folder::{create_folder, lock, set_modes, sync_folder};
+use super::folder::{allocate_lock_file, clear, create_folder, lock, set_modes, sync_folder};
 use super::lmdb::{Env, LmdbError, Options};
 use super::readonly::begin_readonly;
 use super::shelf::{Plan, Shelf};
 use super::sniff::{Sniffed, sniff};
+use super::sound::{Fault, look_into};
 use super::space::{Fill, Limits, PAGE};
 use super::state::{Found, Known, Progress, VERSION, Who};
 use super::state::{configure, read_filters, read_who, write_filters, write_who};
@@ -43,6 +44,10 @@ pub(super) fn begin(path: &Path, mode: u32, config: &StoreConfig) -> Result<Begu
     create_folder(path)?;
     let lock = lock(path, mode)?;
     let is_new = look(path)? == Sniffed::Nothing;
+    if is_new {
+        clear(path)?;
+    }
+    allocate_lock_file(path, mode)?;
     let limits = Limits::of(config.maxsize);
     let file = std::fs::metadata(path.join("data.mdb")).map_or(0, |file| file.len());
     let map = limits.pages * PAGE;
@@ -103,6 +108,8 @@ pub(super) fn begin_like(
         let path = path.to_owned();
         return Err(OpenError::InUse { path });
     }
+    clear(path)?;
+    allocate_lock_file(path, mode)?;
     let options = Options {
         map: Limits::of(config.maxsize).pages * PAGE,
         readonly: false,
@@ -171,6 +178,7 @@ fn open(
         // Or the file's name could be gone after a power cut, with what was acknowledged.
         sync_folder(path)?;
     }
+    trust(&env, path)?;
     let last_txn = env.info()?.last_txn;
     let dead = env.clear_dead_readers()?;
     if dead > 0 {
@@ -247,6 +255,23 @@ pub(super) fn look(path: &Path) -> Result<Sniffed, OpenError> {
     Err(OpenError::Unfit {
         path: path.to_owned(),
         why,
+    })
+}
+
+/// An error if the pages of an open file are not what LMDB takes them for.
+pub(super) fn trust(env: &Env, path: &Path) -> Result<(), OpenError> {
+    let file = path.join("data.mdb");
+    look_into(env, &file).map_err(|fault| match fault {
+        Fault::Lmdb(error) => open_error(path, error),
+        Fault::Io(source) => OpenError::Io {
+            what: "cannot read",
+            path: file,
+            source,
+        },
+        Fault::Damaged(what) => OpenError::Unfit {
+            path: path.to_owned(),
+            why: format!("`data.mdb` is damaged: {what}"),
+        },
     })
 }
 

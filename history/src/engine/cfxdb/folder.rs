@@ -2,9 +2,13 @@
 //! those may read who are to.
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::io;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 
 use crate::error::OpenError;
 
@@ -33,6 +37,60 @@ pub(super) fn create_folder(path: &Path) -> Result<(), OpenError> {
         _ => {}
     }
     sync_folder(&parent)
+}
+
+/// Bytes of `lock.mdb` where it is made: memory that all processes share, with places for some 190
+/// readers.
+const LOCK_BYTES: u64 = 3 * 4_096;
+
+/// Makes `lock.mdb` have room on the disk for all that it will hold. LMDB leaves it as a hole that
+/// is written to through memory: on a disk that is full that would end the process.
+pub(super) fn allocate_lock_file(path: &Path, mode: u32) -> Result<(), OpenError> {
+    let path = path.join("lock.mdb");
+    let allocate = || -> io::Result<()> {
+        let file = writable(mode).open(&path)?;
+        // One that is there may be in use by others, who know its size.
+        let bytes = match file.metadata()?.len() {
+            0 => LOCK_BYTES,
+            bytes => bytes,
+        };
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+            // Where the file system cannot do it, it is as it always was.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            done => Ok(done?),
+        }
+    };
+    allocate().map_err(|source| OpenError::Io {
+        what: "cannot make room for",
+        path: path.clone(),
+        source,
+    })
+}
+
+/// Empties the file of a store that was only begun.
+pub(super) fn clear(path: &Path) -> Result<(), OpenError> {
+    let path = path.join("data.mdb");
+    let cleared = match OpenOptions::new().write(true).open(&path) {
+        Ok(file) => file.set_len(0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    cleared.map_err(|source| OpenError::Io {
+        what: "cannot begin",
+        path,
+        source,
+    })
+}
+
+fn writable(mode: u32) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(mode);
+    options
 }
 
 /// Gives the files the permissions that are configured, whatever the process's mask: whoever may
@@ -70,14 +128,7 @@ pub(super) fn lock(folder: &Path, mode: u32) -> Result<File, OpenError> {
         path: path.clone(),
         source,
     };
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(mode);
-    let file = options.open(&path).map_err(failed)?;
+    let file = writable(mode).open(&path).map_err(failed)?;
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
         match file.try_lock() {

@@ -199,6 +199,11 @@ impl Handle {
         LmdbError::check(begun)?;
         NonNull::new(raw).ok_or(LmdbError(c::MDB_PROBLEM))
     }
+
+    fn sync(&self) -> Done {
+        // SAFETY: the environment is open.
+        LmdbError::check(unsafe { c::mdb_env_sync(self.raw.as_ptr(), 1) })
+    }
 }
 
 impl Drop for Handle {
@@ -258,7 +263,13 @@ impl Env {
         // Closed first: a process that closes a file lets go of all that it has locked of it,
         // through whichever descriptor.
         *handle = None;
-        *handle = Some(Handle::open(&self.folder, self.options)?);
+        let opened = Handle::open(&self.folder, self.options)?;
+        if !self.options.readonly {
+            // What the last transaction was to have changed is taken back, and that has to be on
+            // the disk before its pages are used again.
+            opened.sync()?;
+        }
+        *handle = Some(opened);
         Ok(())
     }
 
@@ -301,9 +312,7 @@ impl Env {
 
     /// Waits until the disk has everything that is committed.
     pub(super) fn sync(&self) -> Done {
-        let handle = self.handle()?;
-        // SAFETY: the environment is open.
-        LmdbError::check(unsafe { c::mdb_env_sync(handle.raw.as_ptr(), 1) })
+        self.handle()?.sync()
     }
 
     /// Frees the places of readers whose process is gone, and says how many there were.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::begin::{Begun, filter_table, look, open_error, own, plan, with_limits};
+use super::begin::{Begun, filter_table, look, open_error, own, plan, trust, with_limits};
 use super::lmdb::{Env, LmdbError, Options};
 use super::sniff::Sniffed;
 use super::state::{Found, Known, Progress, VERSION, Who};
@@ -29,6 +29,7 @@ pub(super) fn begin_readonly(path: &Path, config: &StoreConfig) -> Result<Begun,
         sync: true,
     };
     let env = Env::open(path, options).map_err(failed)?;
+    trust(&env, path)?;
     let txn = env.read().map_err(failed)?;
     let tables = Tables::find(&txn).map_err(failed)?;
     let tables = tables.ok_or_else(|| OpenError::Unfit {
@@ -81,8 +82,10 @@ pub(super) fn identify(path: &Path) -> Result<(Who, Vec<Known>), OpenError> {
         mode: 0,
         sync: true,
     };
+    let failed = |error| open_error(path, error);
+    let env = Env::open(path, options).map_err(failed)?;
+    trust(&env, path)?;
     let read = || -> Result<_, LmdbError> {
-        let env = Env::open(path, options)?;
         let txn = env.read()?;
         let Some(tables) = Tables::find(&txn)? else {
             return Ok(None);
@@ -90,7 +93,7 @@ pub(super) fn identify(path: &Path) -> Result<(Who, Vec<Known>), OpenError> {
         let who = read_who(&txn, &tables)?;
         Ok(Some((who, read_filters(&txn, &tables)?)))
     };
-    match read().map_err(|error| open_error(path, error))? {
+    match read().map_err(failed)? {
         Some((Found::Store(who), known)) => Ok((who, known)),
         Some((Found::Newer(found), _)) => Err(OpenError::NewerVersion {
             path: path.to_owned(),

@@ -13,7 +13,7 @@ const MAGIC: u32 = 0xBEEF_C0DE;
 const VERSION: u32 = 3;
 
 /// Bytes of a page's head, and of what stands before the roots in a meta page.
-const HEAD: usize = 24;
+pub(super) const HEAD: usize = 24;
 const BODY: usize = 24;
 /// Bytes of a root.
 const ROOT: usize = 48;
@@ -21,7 +21,7 @@ const ROOT: usize = 48;
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sniffed {
-    /// There is none, or an empty one: it is begun.
+    /// There is none, an empty one, or one whose beginning never came to the disk: it is begun.
     Nothing,
     /// One that this engine reads and writes.
     Current,
@@ -49,6 +49,9 @@ pub(super) fn sniff(path: &Path) -> io::Result<Sniffed> {
     let mut head = Vec::new();
     // Two pages, at most of 64 KiB each.
     file.by_ref().take(2 << 16).read_to_end(&mut head)?;
+    if is_half_begun(&head) {
+        return Ok(Sniffed::Nothing);
+    }
     let version = |at: usize| {
         let magic = u32_at(&head, at)?;
         (magic == MAGIC).then(|| u32_at(&head, at + 4)).flatten()
@@ -73,7 +76,7 @@ pub(super) fn sniff(path: &Path) -> io::Result<Sniffed> {
     let sound = meta
         .roots
         .into_iter()
-        .all(|root| is_there(&whole, meta.page, root, 0));
+        .all(|root| is_there(&whole, meta.page, root.page, 0));
     Ok(if sound {
         Sniffed::Current
     } else {
@@ -83,22 +86,39 @@ pub(super) fn sniff(path: &Path) -> io::Result<Sniffed> {
 
 /// What the newer one of the two meta pages says.
 #[derive(Debug, Clone, Copy)]
-struct Meta {
-    page: u64,
-    last_page: u64,
-    txn: u64,
-    roots: [u64; 2],
+pub(super) struct Meta {
+    /// Bytes of a page.
+    pub(super) page: u64,
+    pub(super) last_page: u64,
+    /// The last transaction.
+    pub(super) txn: u64,
+    /// Of the tree of free pages, and of that of rows.
+    pub(super) roots: [Root; 2],
+}
+
+/// Where a tree begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Root {
+    pub(super) flags: u16,
+    /// Levels.
+    pub(super) depth: u64,
+    pub(super) rows: u64,
+    /// `u64::MAX`: it is empty.
+    pub(super) page: u64,
 }
 
 impl Meta {
-    fn newest(head: &[u8]) -> Option<Self> {
+    pub(super) fn newest(head: &[u8]) -> Option<Self> {
         let page = u64::from(u32_at(head, HEAD + BODY)?);
         if !page.is_power_of_two() || !(512..=1 << 16).contains(&page) {
             return None;
         }
         let metas = [0, page as usize].map(|at| Self::at(head, at, page));
         let metas = metas.into_iter().flatten();
-        metas.max_by_key(|meta| meta.txn)
+        // Both say how large a page is, and the same.
+        let second = u32_at(head, page as usize + HEAD + BODY);
+        let newest = metas.max_by_key(|meta| meta.txn);
+        newest.filter(|_| second.is_none_or(|second| u64::from(second) == page))
     }
 
     fn at(head: &[u8], at: usize, page: u64) -> Option<Self> {
@@ -106,7 +126,15 @@ impl Meta {
         if u32_at(head, body)? != MAGIC {
             return None;
         }
-        let root = |number: usize| u64_at(head, body + BODY + number * ROOT + 40);
+        let root = |number: usize| {
+            let at = body + BODY + number * ROOT;
+            Some(Root {
+                flags: u16_at(head, at + 4)?,
+                depth: u64::from(u16_at(head, at + 6)?),
+                rows: u64_at(head, at + 32)?,
+                page: u64_at(head, at + 40)?,
+            })
+        };
         let behind = body + BODY + 2 * ROOT;
         Some(Self {
             page,
@@ -115,6 +143,28 @@ impl Meta {
             roots: [root(0)?, root(1)?],
         })
     }
+}
+
+/// Bytes that LMDB begins a file with on most systems: two meta pages.
+const BEGINNING: usize = 2 * BEGUN_PAGE;
+const BEGUN_PAGE: usize = 4_096;
+
+/// Whether it is what a power cut leaves of a file that LMDB had only begun: of its two first pages
+/// some parts, and nothing else. The first transaction waits for them to be on disk.
+fn is_half_begun(file: &[u8]) -> bool {
+    if file.len() > BEGINNING {
+        return false;
+    }
+    let is_begun = |page: &[u8]| {
+        let meta = Meta::at(page, 0, BEGUN_PAGE as u64);
+        let is_first = meta.is_some_and(|meta| meta.txn == 0 && meta.last_page == 1);
+        let behind = HEAD + BODY + 2 * ROOT + 16;
+        is_first && page.iter().skip(behind).all(|byte| *byte == 0)
+    };
+    let pages = || file.chunks(BEGUN_PAGE);
+    let is_whole = file.len() == BEGINNING && pages().all(is_begun);
+    let is_part = |page: &[u8]| is_begun(page) || page.iter().all(|byte| *byte == 0);
+    !is_whole && pages().all(is_part)
 }
 
 /// The deepest tree that is believed.
@@ -200,13 +250,46 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_only_begun_when_the_power_went_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.mdb");
+        let options = Options {
+            map: 4 << 20,
+            readonly: false,
+            mode: 0o640,
+            sync: false,
+        };
+        drop(Env::open(folder.path(), options).unwrap());
+        let begun = std::fs::read(&path).unwrap();
+        assert_eq!(begun.len(), BEGINNING);
+        assert_eq!(sniff(&path).unwrap(), Sniffed::Current);
+        let none = vec![0; BEGUN_PAGE];
+        let (one, other) = begun.split_at(BEGUN_PAGE);
+        for left in [
+            [&none, &none[..]].concat(),
+            [one, &none].concat(),
+            [&none, other].concat(),
+            one.to_vec(),
+            none,
+        ] {
+            std::fs::write(&path, left).unwrap();
+            assert_eq!(sniff(&path).unwrap(), Sniffed::Nothing);
+        }
+        std::fs::remove_file(&path).unwrap();
+        file_with_rows(folder.path());
+        let rows = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &rows[..BEGINNING]).unwrap();
+        assert_eq!(sniff(&path).unwrap(), Sniffed::CutShort);
+    }
+
+    #[test]
     fn a_file_that_is_cut_short_is_not_opened_and_one_with_free_pages_at_its_end_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data.mdb");
         file_with_rows(folder.path());
         let bytes = std::fs::read(&path).unwrap();
         let meta = Meta::newest(&bytes).unwrap();
-        assert!(is_there(&bytes, meta.page, meta.roots[1], 0));
+        assert!(is_there(&bytes, meta.page, meta.roots[1].page, 0));
         for pages in [2, 3, bytes.len() / 8192, bytes.len() / 4096 - 1] {
             std::fs::write(&path, &bytes[..pages * 4096]).unwrap();
             assert_eq!(sniff(&path).unwrap(), Sniffed::CutShort, "{pages} pages");

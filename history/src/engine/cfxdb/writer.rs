@@ -14,7 +14,7 @@ use super::space::{Fill, PAGE};
 use super::state::Progress;
 use super::visits::ROW;
 use crate::error::{AppendError, QueryError, StoreError};
-use crate::event::{Event, Sequence};
+use crate::event::{Event, Sequence, Timestamp};
 use crate::page;
 use crate::query::{Purge, Scope, Viewer};
 use crate::store::{Appended, Full};
@@ -27,6 +27,10 @@ const TRIES: u32 = 12;
 /// transaction, and nobody who publishes is turned away for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(10);
+
+/// How long at least between two syncs that nobody waits for, ns. Half of how often the store is
+/// told the time then.
+const UNSYNCED: u64 = 500_000_000;
 
 /// What the one who changes something knows.
 #[derive(Debug)]
@@ -60,17 +64,21 @@ impl Cfxdb {
         let mut shelf = Shelf::begin(&self.env, &self.plan, writing.progress.clone())?;
         work(&mut shelf)?;
         let progress = shelf.commit()?;
-        self.came_to(writing, progress)
+        self.came_to(writing, progress);
+        Ok(())
     }
 
-    fn came_to(&self, writing: &mut Writing, progress: Progress) -> Result<(), LmdbError> {
+    fn came_to(&self, writing: &mut Writing, progress: Progress) {
         writing.progress = progress;
+        self.unsynced.store(true, Ordering::Release);
         *self.shown.write() = Arc::new(writing.progress.clone());
-        writing.fill = Fill::of(&self.env, self.limits)?;
+        // What is committed is, whether it can be measured or not.
+        if let Ok(fill) = Fill::of(&self.env, self.limits) {
+            writing.fill = fill;
+        }
         self.bytes.store(writing.fill.bytes, Ordering::Relaxed);
         self.room
             .store(self.room_in(&writing.fill), Ordering::Release);
-        Ok(())
     }
 
     /// What may still be accepted, by footprint, if so many pages are left: an event takes up to
@@ -314,8 +322,22 @@ impl Cfxdb {
     }
 
     fn synced(&self) -> Result<(), StoreError> {
+        let was_unsynced = self.unsynced.swap(false, Ordering::AcqRel);
         let synced = self.env.sync();
+        if synced.is_err() && was_unsynced {
+            self.unsynced.store(true, Ordering::Release);
+        }
         synced.map_err(|error| self.failed("cannot sync", error))
+    }
+
+    /// Where commits do not wait for the disk, it is waited for here, some time after the last.
+    pub(super) fn sync_what_is_left(&self, now: Timestamp) -> Result<(), StoreError> {
+        let before = self.synced_at.load(Ordering::Acquire);
+        if self.sync || !self.unsynced.load(Ordering::Acquire) || now.nanos() < before + UNSYNCED {
+            return Ok(());
+        }
+        self.synced_at.store(now.nanos(), Ordering::Release);
+        self.synced()
     }
 
     pub(super) fn drop_what_is_too_old(&self) -> Result<(), StoreError> {
@@ -336,8 +358,18 @@ impl Cfxdb {
                 shelf.progress.told = told;
                 shelf.drop_older(*id, oldest, most)
             });
-            let came = progress.and_then(|progress| self.came_to(&mut writing, progress));
-            came.map_err(|error| self.failed("cannot write", error))?;
+            // Where a later part failed, earlier ones hold.
+            let there = match &progress {
+                Ok(progress) => Ok(progress.clone()),
+                Err(_) => self
+                    .env
+                    .read()
+                    .and_then(|txn| Progress::read(&txn, &self.plan.tables)),
+            };
+            if let Ok(there) = there {
+                self.came_to(&mut writing, there);
+            }
+            progress.map_err(|error| self.failed("cannot write", error))?;
         }
         Ok(())
     }
