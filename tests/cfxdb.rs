@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -74,45 +73,114 @@ fn is_stored(answer: &Value) -> bool {
     answer[0] == code::PUBLISHED
 }
 
+/// A minute, and whatever it takes until the store has grown and dropped events in both its sizes.
+const READING: &str = "60";
+const SIZES: [u64; 2] = [8 << 20, 24 << 20];
+
 #[test]
-fn python_reads_a_store_while_the_node_writes_to_it() {
-    // Events are dropped meanwhile, as many as come.
-    let filter = json!([{"uri": "com.", "match": "prefix", "limit": 2_000}]);
-    let mut node = Node::start(move |ports| with_filters(ports, "testdb", 64 << 20, &filter));
+fn python_reads_a_store_for_a_minute_while_the_node_writes_to_it() {
+    let filter = json!([{"uri": "com.", "match": "prefix"}]);
+    let mut node = Node::start(|ports| with_filters(ports, "testdb", SIZES[0], &filter));
     let store = node.dir().join("testdb");
-    let store = store.to_str().unwrap();
+    let path = store.to_str().unwrap();
     let mut client = Client::join(node.ports.raw).unwrap();
-    publish_some(&mut client, 0, 20);
-    let readers = ["count", "reopen", "decode"]
-        .map(|mode| foreign::python_with_cfxdb(READ, &[mode, store, "4"]));
-    let until = Instant::now() + Duration::from_secs(5);
-    let mut published = 20;
-    while Instant::now() < until || published < 5_000 {
-        let answers = publish_some(&mut client, published, 100);
-        let refused = answers.iter().find(|answer| !is_stored(answer));
-        assert_eq!(refused, None, "after {published}");
-        published += 100;
+    let mut load = Load::default();
+    load.publish(&mut client, 20);
+    let mut readers = ["count", "reopen", "decode"]
+        .map(|mode| foreign::python_with_cfxdb(READ, &[mode, path, READING]));
+    let mut killed = 0;
+    for maxsize in SIZES {
+        let dropped_before = load.dropped(&mut client);
+        let last = maxsize == SIZES[1];
+        let data = store.join("data.mdb");
+        let is_done = |load: &Load, client: &mut Client, readers: &mut [foreign::Program]| {
+            let dropped = load.dropped(client) > dropped_before;
+            dropped && !(last && readers.iter_mut().any(foreign::Program::runs))
+        };
+        while !is_done(&load, &mut client, &mut readers) {
+            for _ in 0..20 {
+                load.publish(&mut client, 50);
+            }
+            // One more that is killed inside of its transaction.
+            let mut held = foreign::python_with_cfxdb(READ, &["hold", path]);
+            held.prints("that it reads", |line| line["holding"].is_u64());
+            load.publish(&mut client, 20);
+            drop(held);
+            killed += 1;
+        }
+        let bytes = std::fs::metadata(&data).unwrap().len();
+        assert!(
+            (maxsize / 2..=maxsize).contains(&bytes),
+            "{bytes} of {maxsize}"
+        );
+        if !last {
+            // Its map grows while they read.
+            assert!(node.stop().success());
+            node.configure(|ports| with_filters(ports, "testdb", SIZES[1], &filter));
+            node.restart();
+            client = Client::join(node.ports.raw).unwrap();
+        }
     }
     for reader in readers {
         let lines = reader.succeeds();
+        println!("{lines:?}");
         assert!(lines[0]["rounds"].as_u64().unwrap() > 0, "{lines:?}");
+        assert_ne!(lines[0]["passes"], 0, "all was decoded: {lines:?}");
     }
-    let shown = history(&mut client);
-    assert_eq!(shown.len(), 2_000);
-    let rows = rows(Path::new(store));
+    println!("{} published, {killed} killed", load.published);
+    what_python_reads_is_the_history(&store, &mut client);
+    assert!(node.stop().success());
+    assert!(!node.log().contains("ERROR"), "{}", node.log());
+}
+
+/// What is published to a node all the time, each of it acknowledged.
+#[derive(Default)]
+struct Load {
+    published: u64,
+}
+
+impl Load {
+    fn publish(&mut self, client: &mut Client, events: u64) {
+        let answers = publish_some(client, self.published, events);
+        let refused = answers.iter().find(|answer| !is_stored(answer));
+        assert_eq!(refused, None, "after {}", self.published);
+        self.published += events;
+    }
+
+    /// How many of them have had to go.
+    fn dropped(&self, client: &mut Client) -> u64 {
+        let id = client.call(
+            "wamp.subscription.lookup",
+            json!(["com.", {"match": "prefix"}]),
+            json!({}),
+        );
+        let info = client.call(
+            "rewamp.subscription.history_info",
+            json!([id.unwrap()]),
+            json!({}),
+        );
+        self.published - info.unwrap()["count"].as_u64().unwrap()
+    }
+}
+
+fn what_python_reads_is_the_history(store: &Path, client: &mut Client) {
+    let shown = history(client);
+    let rows = rows(store);
     let stored = rows["publications"].as_array().unwrap().iter();
     let stored: Vec<u64> = stored
         .map(|row| row["publication"].as_u64().unwrap())
         .collect();
-    assert_eq!(stored, shown);
+    // A page of the history ends earlier than the table.
+    assert_eq!(stored[..shown.len()], shown);
     let events = rows["events"].as_array().unwrap();
     assert!(events.iter().all(|event| event["receiver"] == 0));
     let named = events
         .iter()
         .map(|event| event["publication"].as_u64().unwrap());
-    assert_eq!(named.collect::<BTreeSet<_>>(), shown.into_iter().collect());
-    assert!(node.stop().success());
-    assert!(!node.log().contains("ERROR"), "{}", node.log());
+    assert_eq!(
+        named.collect::<BTreeSet<_>>(),
+        stored.into_iter().collect::<BTreeSet<_>>()
+    );
 }
 
 /// When the sessions of a store joined and when they left, in ns, by their ID.

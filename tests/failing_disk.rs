@@ -23,9 +23,9 @@ const TOPIC: &str = "com.kept.topic";
 /// So that a few hundred publications go through several segments, and old ones are dropped.
 const MAXSIZE: u64 = 8 << 20;
 
-fn config(ports: &Ports) -> Value {
+fn config(ports: &Ports, engine: &str) -> Value {
     let store = json!({
-        "type": "sled", "path": "disk/history", "maxsize": MAXSIZE, "sync": true,
+        "type": engine, "path": "disk/history", "maxsize": MAXSIZE, "sync": true,
         "event-history": [{"uri": "com.kept.", "match": "prefix"}]
     });
     node::config(ports, json!([node::open_realm(store)]), &node::anonymous())
@@ -183,9 +183,9 @@ fn times(log: &str, words: &str) -> usize {
     log.lines().filter(|line| line.contains(words)).count()
 }
 
-/// A node over a disk that fails when it is told to.
-fn failing_node() -> (Node, Faults, PathBuf) {
-    let mut node = Node::start(config);
+/// A node with a store of type `engine` over a disk that fails when it is told to.
+fn failing_node(engine: &str) -> (Node, Faults, PathBuf) {
+    let mut node = Node::start(|ports| config(ports, engine));
     node.kill();
     let (disk, control) = (node.dir().join("disk"), node.dir().join("faults"));
     let faults = Faults::begin(&control);
@@ -210,7 +210,17 @@ fn failing_node() -> (Node, Faults, PathBuf) {
 
 #[test]
 fn whatever_fails_routing_goes_on_and_the_store_comes_back_with_its_disk() {
-    let (mut node, faults, history) = failing_node();
+    outlives_outages("sled", 20);
+}
+
+/// Of LMDB only what it does in a commit can fail: it has its files open.
+#[test]
+fn whatever_fails_routing_goes_on_and_a_cfxdb_store_comes_back_with_its_disk() {
+    outlives_outages("cfxdb", 14);
+}
+
+fn outlives_outages(engine: &str, least: usize) {
+    let (mut node, faults, history) = failing_node(engine);
     let mut desk = Desk::at(&node);
     let cases = [
         (kind::WRITE, ENOSPC),
@@ -249,7 +259,7 @@ fn whatever_fails_routing_goes_on_and_the_store_comes_back_with_its_disk() {
         "{outages} outages, {} of {} refused",
         desk.refused, desk.published
     );
-    assert!(outages > 20);
+    assert!(outages >= least);
     let not_stored = format!(
         "rewamp_history_not_stored_total{{realm=\"realm1\"}} {}",
         desk.refused
@@ -275,7 +285,17 @@ fn whatever_fails_routing_goes_on_and_the_store_comes_back_with_its_disk() {
 
 #[test]
 fn one_operation_that_fails_costs_one_publication_at_most_two() {
-    let (mut node, faults, history) = failing_node();
+    outlives_single_faults("sled");
+}
+
+/// Also where it is the one after which LMDB does nothing more with what it has open.
+#[test]
+fn one_operation_that_fails_costs_a_cfxdb_store_one_publication_at_most_two() {
+    outlives_single_faults("cfxdb");
+}
+
+fn outlives_single_faults(engine: &str) {
+    let (mut node, faults, history) = failing_node(engine);
     let mut desk = Desk::at(&node);
     for after in 1..=60 {
         desk.publish_until_stored("a publication is stored");
@@ -302,8 +322,8 @@ fn one_operation_that_fails_costs_one_publication_at_most_two() {
 }
 
 /// A node that is stopped, and the folder of its disk, to be mounted.
-fn node_with_a_disk() -> (Node, PathBuf) {
-    let mut node = Node::start(config);
+fn node_with_a_disk(engine: &str) -> (Node, PathBuf) {
+    let mut node = Node::start(|ports| config(ports, engine));
     node.kill();
     let disk = node.dir().join("disk");
     fs::remove_dir_all(&disk).expect("removed");
@@ -313,10 +333,19 @@ fn node_with_a_disk() -> (Node, PathBuf) {
 
 #[test]
 fn a_file_system_that_is_full_is_used_again_when_it_has_room() {
+    outlives_a_full_disk("sled");
+}
+
+#[test]
+fn a_file_system_that_is_full_is_used_again_by_a_cfxdb_store() {
+    outlives_a_full_disk("cfxdb");
+}
+
+fn outlives_a_full_disk(engine: &str) {
     let Some(mounts) = Mounts::allowed() else {
         return;
     };
-    let (mut node, disk) = node_with_a_disk();
+    let (mut node, disk) = node_with_a_disk(engine);
     let script = "mount -t tmpfs -o size=12m none \"$0\" && exec \"$@\"";
     node.surround(mounts.around(script, &disk));
     node.restart();
@@ -353,7 +382,7 @@ fn a_disk_that_becomes_read_only_is_used_again_when_it_can_be_written() {
     let Some(mounts) = Mounts::allowed() else {
         return;
     };
-    let (mut node, disk) = node_with_a_disk();
+    let (mut node, disk) = node_with_a_disk("sled");
     let script = "mount -t tmpfs -o size=32m none \"$0\" && exec \"$@\"";
     node.surround(mounts.around(script, &disk));
     node.restart();
@@ -393,10 +422,19 @@ fn a_disk_that_becomes_read_only_is_used_again_when_it_can_be_written() {
 /// until somebody has mended it.
 #[test]
 fn a_node_that_starts_on_a_read_only_disk_stores_as_soon_as_it_can() {
+    starts_on_a_read_only_disk("sled");
+}
+
+#[test]
+fn a_node_that_starts_on_a_read_only_disk_stores_in_cfxdb_as_soon_as_it_can() {
+    starts_on_a_read_only_disk("cfxdb");
+}
+
+fn starts_on_a_read_only_disk(engine: &str) {
     let Some(mounts) = Mounts::allowed() else {
         return;
     };
-    let mut node = Node::start(config);
+    let mut node = Node::start(|ports| config(ports, engine));
     let mut desk = Desk::at(&node);
     for _ in 0..200 {
         assert!(desk.publish());
@@ -421,5 +459,40 @@ fn a_node_that_starts_on_a_read_only_disk_stores_as_soon_as_it_can() {
     desk.acknowledged.splice(0..0, acknowledged);
     desk.all_is_there(&node);
     nothing_is_set_aside(&mount::seen_by(&node, &disk).join("history"));
+    assert!(node.stop().success());
+}
+
+/// LMDB writes to its lock file through memory: where there is no room for it on the disk, that
+/// would end the process.
+#[test]
+fn a_node_that_starts_on_a_full_disk_stores_in_cfxdb_as_soon_as_there_is_room() {
+    let Some(mounts) = Mounts::allowed() else {
+        return;
+    };
+    let mut node = Node::start(|ports| config(ports, "cfxdb"));
+    let mut desk = Desk::at(&node);
+    for _ in 0..200 {
+        assert!(desk.publish());
+    }
+    assert!(node.stop().success());
+    let disk = node.dir().join("disk");
+    fs::remove_file(disk.join("history/lock.mdb")).expect("removed");
+    fs::rename(&disk, node.dir().join("disk-copy")).expect("renamed");
+    fs::create_dir(&disk).expect("created");
+    let script = "mount -t tmpfs -o size=12m none \"$0\" && cp -a \"$0\"-copy/. \"$0\" && \
+                  { head -c 99m /dev/zero > \"$0\"/foreign; exec \"$@\"; }";
+    node.surround(mounts.around(script, &disk));
+    node.restart();
+    let inside = mount::seen_by(&node, &disk);
+    let acknowledged = std::mem::take(&mut desk.acknowledged);
+    desk = Desk::at(&node);
+    for _ in 0..20 {
+        assert!(!desk.publish(), "stored on a disk that is full");
+    }
+    fs::remove_file(inside.join("foreign")).expect("removed");
+    desk.publish_until_stored("stored when there is room");
+    desk.acknowledged.splice(0..0, acknowledged);
+    desk.all_is_there(&node);
+    nothing_is_set_aside(&inside.join("history"));
     assert!(node.stop().success());
 }

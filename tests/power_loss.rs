@@ -266,7 +266,9 @@ fn survives_unsynced(engine: &'static str) {
         // Nothing comes after it that would take the last ones along to the disk.
         let is_left_alone = round % 2 == 1;
         if is_left_alone {
-            within(SOON, "all is synced", || watched.has_synced_all().then_some(()));
+            within(SOON, "all is synced", || {
+                watched.has_synced_all().then_some(())
+            });
         }
         let end = Instant::now();
         let how = watched.cut(&mut dice);

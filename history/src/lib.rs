@@ -19,6 +19,8 @@ mod page; //         how a question is answered, the same for every engine
 mod engine; //       memory, sled, cfxdb
 mod open_stores; //  which of a node's stores are open
 mod identify; //     what a folder holds
+#[doc(hidden)]
+pub mod fuzzing; //   what must hold for any bytes in a store's place
 #[cfg(test)]
 mod contract; //     what every engine must do, as checks
 

@@ -123,6 +123,11 @@ impl Program {
             .unwrap_or_else(|| panic!("{} did not print {what}\n{}", self.name, self.said()))
     }
 
+    /// Whether it has not ended yet.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_none()
+    }
+
     /// The process ID.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

@@ -110,14 +110,14 @@ static const char *below(int dir, const char *name, char *path) {
 static void note(uint32_t op, int fd, int other, uint64_t at, const char *path, const char *path2,
                  const struct iovec *data, int parts, size_t bytes) {
     struct record record = {op, fd, other, path ? strlen(path) : 0, path2 ? strlen(path2) : 0, bytes, at};
-    struct iovec all[20];
+    struct iovec all[70]; /* LMDB writes 64 pages at once */
     int n = 0, i;
     size_t left = bytes;
     if (journal < 0) return;
     all[n++] = (struct iovec){&record, sizeof record};
     if (path) all[n++] = (struct iovec){(void *)path, record.path};
     if (path2) all[n++] = (struct iovec){(void *)path2, record.path2};
-    for (i = 0; i < parts && left && n < 20; i++) {
+    for (i = 0; i < parts && left && n < 70; i++) {
         size_t size = data[i].iov_len < left ? data[i].iov_len : left;
         all[n++] = (struct iovec){data[i].iov_base, size};
         left -= size;

@@ -22,6 +22,7 @@ mod patterns; // subscriptions by ID
 mod visits; //  who was there
 mod writer; //  append, drop, purge
 mod moment; //  read
+pub(crate) mod fuzzing; // what must hold for any bytes
 
 use std::fs::File;
 use std::ops::ControlFlow;

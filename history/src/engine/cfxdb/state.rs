@@ -125,7 +125,7 @@ impl Progress {
     }
 }
 
-fn take_progress(mut rest: &[u8]) -> Option<Progress> {
+pub(super) fn take_progress(mut rest: &[u8]) -> Option<Progress> {
     let rest = &mut rest;
     if take_u8(rest)? != VERSION {
         return None;
@@ -211,7 +211,7 @@ pub(super) fn read_filters(txn: &Txn<'_>, tables: &Tables) -> Result<Vec<Known>,
     take_filters(&mut rest).ok_or(LmdbError::DAMAGED)
 }
 
-fn take_filters(rest: &mut &[u8]) -> Option<Vec<Known>> {
+pub(super) fn take_filters(rest: &mut &[u8]) -> Option<Vec<Known>> {
     let mut filters = Vec::new();
     for _ in 0..take_u32(rest)? {
         let id = FilterId::new(take_u32(rest)?);

@@ -23,9 +23,9 @@ use crate::store::{Appended, Full};
 const TRIES: u32 = 12;
 
 /// How long readers are waited for where they are what keeps pages from being used, and how long
-/// between two looks. A second: a Python program decodes some ten thousand rows in one
-/// transaction, and nobody who publishes is turned away for it.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// between two looks. As long as publishers are held back where both buffers are full: a Python
+/// program decodes some ten thousand rows a second, and nobody who publishes is turned away for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// How long at least between two syncs that nobody waits for, ns. Half of how often the store is
