@@ -14,6 +14,7 @@ mod router; //  parts: the whole node, replay
 mod pages; //   parts: pages, starts after a crash
 mod state; //   part: the newest of every topic
 mod maxsize; // parts: bytes an event, the bound
+mod cfxdb; //   part: the other engine on disk
 mod report; //  Markdown
 
 pub(crate) use plan::Part;
@@ -111,6 +112,7 @@ impl Bench<'_> {
             Part::State => state::measure(self),
             Part::Disk => maxsize::measure_bytes(self),
             Part::Maxsize => maxsize::measure(self),
+            Part::Cfxdb => cfxdb::measure(self),
         }
     }
 }

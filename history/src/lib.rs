@@ -24,6 +24,8 @@ pub mod fuzzing; //   what must hold for any bytes in a store's place
 #[cfg(test)]
 mod contract; //     what every engine must do, as checks
 
+#[doc(hidden)]
+pub use engine::cfxdb::bare::{BareCfxdb, Rows};
 pub use error::{AppendError, OpenError, Position, QueryError, StoreError};
 pub use event::{Event, EventRef, Identity, IdentityRef, PayloadRef, Sequence, Timestamp};
 pub use filter::{ConfiguredFilter, Filter, FilterId, StoredTopic};

@@ -16,6 +16,8 @@ pub(super) const PAGES: [u64; 3] = [20, 100, 1_000];
 pub(super) const EACH: [u64; 3] = [1, 10, 100];
 /// Events of the stores in which pages are read.
 pub(super) const STORES: [u64; 3] = [10_000, 1_000_000, 5_000_000];
+/// Events of the cfxdb store whose bytes are counted.
+const CFXDB_EVENTS: u64 = 200_000;
 /// Topics of the store in which their newest events are read.
 pub(super) const TOPICS: u64 = 10_000;
 /// Largest sizes of a store in bytes.
@@ -27,6 +29,8 @@ pub(super) const TIMES: u64 = 5;
 
 /// Columns that a bar is about.
 pub(super) const OF_BARE: &str = "engine : bare";
+pub(super) const OF_LMDB: &str = "engine : LMDB";
+pub(super) const ALONE: &str = "engine : rows of cfxdb alone";
 pub(super) const OF_ONE_FILTER: &str = "to 1 filter";
 pub(super) const ACKED_OF_ENGINE: &str = "acknowledged : engine";
 pub(super) const OF_LIVE: &str = "replay : live";
@@ -55,6 +59,8 @@ pub(crate) enum Part {
     Disk,
     /// Writing more than fits.
     Maxsize,
+    /// The cfxdb engine beside LMDB itself.
+    Cfxdb,
 }
 
 /// How much is measured.
@@ -76,6 +82,8 @@ pub(super) struct Scale {
     pub(super) state: u64,
     /// Events whose bytes are counted.
     pub(super) counted: u64,
+    /// Events of a cfxdb store whose bytes are counted.
+    pub(super) cfxdb: u64,
     /// Largest sizes.
     pub(super) maxsizes: &'static [u64],
 }
@@ -102,7 +110,7 @@ pub(super) struct Bar {
 
 impl Part {
     /// In the order of the results.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Engine,
         Self::Router,
         Self::Replay,
@@ -111,6 +119,7 @@ impl Part {
         Self::State,
         Self::Disk,
         Self::Maxsize,
+        Self::Cfxdb,
     ];
 
     /// Heading and explanation.
@@ -155,6 +164,13 @@ impl Part {
                  so that a disk that stalls meets both. The folder is looked at all the time, in percent of `maxsize`: after \
                  each multiple written, and the ends (from the second multiple on for the smallest).",
             ),
+            Self::Cfxdb => (
+                "The cfxdb engine",
+                "Durable commits straight into the cfxdb engine, beside LMDB alone that is handed the \
+                 same rows ready-made: all that the engine writes for the events, and only those that \
+                 cfxdb defines (a Publication and an Event). In turns, as many commits each; only \
+                 commits are timed. Bytes: 100 events a commit, `maxsize` 1 GiB.",
+            ),
         }
     }
 }
@@ -175,6 +191,7 @@ impl Scale {
             stores,
             state: stores.last().copied().unwrap_or_default(),
             counted: 1_000_000,
+            cfxdb: CFXDB_EVENTS,
             maxsizes,
         }
     }
@@ -267,6 +284,12 @@ pub(super) fn bars() -> Vec<Bar> {
         ));
         bars.push(bar(Part::Maxsize, row, DELAY, Limit::AtMost(10.0)));
     }
+    for batch in BATCHES {
+        let row = commit_row(batch, 1);
+        bars.push(bar(Part::Cfxdb, row, OF_LMDB, Limit::AtLeast(0.8)));
+    }
+    let row = store_name(CFXDB_EVENTS);
+    bars.push(bar(Part::Cfxdb, row, BYTES, Limit::AtMost(900.0)));
     bars
 }
 

@@ -42,23 +42,19 @@ pub(super) struct Rate {
 }
 
 impl Realm {
-    /// Begins or opens the store in `path`: the one that a router has there, with `filters` filters,
-    /// of which one matches what is published.
+    /// Begins or opens the sled store in `path`: the one that a router has there, with `filters`
+    /// filters, of which one matches what is published.
     pub(super) fn open(path: &Path, maxsize: u64, filters: usize) -> Done<Self> {
-        let filters = stored_prefixes(filters).map(|uri| Filter::new(uri, MatchPolicy::Prefix));
-        let store = open(StoreConfig {
-            realm: STORED_REALM.to_owned(),
-            engine: Engine::Sled {
-                path: path.to_owned(),
-                readonly: false,
-            },
-            maxsize,
-            full: Full::DropOldest,
-            sync: true,
-            limit: None,
-            filters: filters.collect(),
-            memory_begin: Sequence::new(1),
-        })?;
+        let engine = Engine::Sled {
+            path: path.to_owned(),
+            readonly: false,
+        };
+        Self::open_with(store_config(engine, maxsize, filters))
+    }
+
+    /// The same with a store of any engine.
+    pub(super) fn open_with(config: StoreConfig) -> Done<Self> {
+        let store = open(config)?;
         let args = format!("[\"{}\"]", "x".repeat(SIZE - 4));
         let limits = Limits::default();
         let payload = Payload::from_raw(Serializer::Json, Some(args.as_bytes()), None, &limits)?;
@@ -84,8 +80,21 @@ impl Realm {
     pub(super) fn publish_to(
         &mut self,
         count: usize,
-        mut topic: impl FnMut(u64) -> String,
+        topic: impl FnMut(u64) -> String,
     ) -> Done<Duration> {
+        self.make(count, topic)?;
+        let begin = Instant::now();
+        self.store.append(&self.events)?;
+        Ok(begin.elapsed())
+    }
+
+    /// The events of a next commit, which is not made.
+    pub(super) fn next(&mut self, count: usize) -> Done<&[Arc<Event>]> {
+        self.make(count, |number| format!("{STORED}t{}", number % TOPICS))?;
+        Ok(&self.events)
+    }
+
+    fn make(&mut self, count: usize, mut topic: impl FnMut(u64) -> String) -> Done {
         self.events.clear();
         for _ in 0..count {
             let topic = topic(self.next);
@@ -109,9 +118,7 @@ impl Realm {
             let end = Sequence::new(self.next + RESERVATION);
             self.reserved = self.store.reserve(end)?;
         }
-        let begin = Instant::now();
-        self.store.append(&self.events)?;
-        Ok(begin.elapsed())
+        Ok(())
     }
 
     /// All that the store keeps, for a viewer who may see everything.
@@ -148,6 +155,21 @@ impl Rate {
         let p99 = at(commits.len() * 99 / 100);
         let worst = at(commits.len().saturating_sub(1));
         Self { rate, p99, worst }
+    }
+}
+
+/// A durable store with `filters` filters, of which one matches what is published.
+pub(super) fn store_config(engine: Engine, maxsize: u64, filters: usize) -> StoreConfig {
+    let filters = stored_prefixes(filters).map(|uri| Filter::new(uri, MatchPolicy::Prefix));
+    StoreConfig {
+        realm: STORED_REALM.to_owned(),
+        engine,
+        maxsize,
+        full: Full::DropOldest,
+        sync: true,
+        limit: None,
+        filters: filters.collect(),
+        memory_begin: Sequence::new(1),
     }
 }
 

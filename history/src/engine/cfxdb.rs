@@ -23,6 +23,7 @@ mod visits; //  who was there
 mod writer; //  append, drop, purge
 mod moment; //  read
 pub(crate) mod fuzzing; // what must hold for any bytes
+pub(crate) mod bare; // the same rows by LMDB alone, to compare with
 
 use std::fs::File;
 use std::ops::ControlFlow;

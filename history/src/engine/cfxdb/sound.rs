@@ -259,7 +259,7 @@ impl<'a> Look<'a> {
         let mut numbers = list.chunks_exact(8).filter_map(|bytes| u64_at(bytes, 0));
         let count = numbers.next();
         let numbers: Vec<u64> = numbers.collect();
-        let is_whole = list.len() % 8 == 0 && count == Some(numbers.len() as u64);
+        let is_whole = list.len().is_multiple_of(8) && count == Some(numbers.len() as u64);
         let falls = numbers.windows(2).all(|pair| pair.first() > pair.get(1));
         let last = numbers.first().copied().unwrap_or_default();
         if !is_whole || !falls || last > self.meta.last_page {
