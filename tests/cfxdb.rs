@@ -373,3 +373,79 @@ fn crossbar_publishes(
     drop(client);
     crossbar.interrupt();
 }
+
+/// A node with a store of type `engine` that writes what nobody waits for after five events.
+fn buffering(engine: &'static str, sync: bool, buffertime: u64) -> Node {
+    Node::start(move |ports| {
+        let store = json!({
+            "type": engine, "path": "testdb", "maxsize": 16 << 20, "sync": sync,
+            "buffertime": buffertime, "maxbuffer": 5,
+            "event-history": [{"uri": "com.", "match": "prefix"}]
+        });
+        node::config(ports, json!([node::open_realm(store)]), &node::anonymous())
+    })
+}
+
+/// Events that are stored, and that wait for others.
+fn becomes(node: &Node, stored: u64, buffered: u64) {
+    within(
+        SOON,
+        &format!("{stored} stored, {buffered} waiting"),
+        || {
+            let is_stored = node.metric("rewamp_history_stored_total") == stored;
+            let waits = node.metric("rewamp_history_buffered_events") == buffered;
+            (is_stored && waits).then_some(())
+        },
+    );
+}
+
+fn publish_unacknowledged(client: &mut Client, events: u64) {
+    for number in 0..events {
+        let request = client.request();
+        let publish = json!([code::PUBLISH, request, {}, "com.a", [number]]);
+        client.send(&publish).unwrap();
+    }
+    client.flush().unwrap();
+}
+
+#[test]
+fn sync_buffertime_and_maxbuffer_mean_the_same_to_every_store_on_disk() {
+    for engine in ["sled", "cfxdb"] {
+        const NEVER: u64 = 3_600_000;
+        let mut node = buffering(engine, true, NEVER);
+        let mut client = Client::join(node.ports.raw).unwrap();
+        publish_unacknowledged(&mut client, 4);
+        becomes(&node, 0, 4);
+        assert_eq!(
+            history(&mut client).len(),
+            4,
+            "{engine}: seen before they are written"
+        );
+        publish_unacknowledged(&mut client, 1);
+        becomes(&node, 5, 0);
+        publish_unacknowledged(&mut client, 2);
+        // Whoever waits cuts it short.
+        publish(&mut client, "com.a", &json!([1]));
+        becomes(&node, 8, 0);
+        publish_unacknowledged(&mut client, 3);
+        becomes(&node, 8, 3);
+        assert!(node.stop().success());
+        node.restart();
+        let mut client = Client::join(node.ports.raw).unwrap();
+        assert_eq!(
+            history(&mut client).len(),
+            11,
+            "{engine}: a clean stop writes them"
+        );
+
+        let node = buffering(engine, false, NEVER);
+        let mut client = Client::join(node.ports.raw).unwrap();
+        publish(&mut client, "com.a", &json!([1]));
+        becomes(&node, 0, 1);
+
+        let node = buffering(engine, true, 50);
+        let mut client = Client::join(node.ports.raw).unwrap();
+        publish_unacknowledged(&mut client, 3);
+        becomes(&node, 3, 0);
+    }
+}
