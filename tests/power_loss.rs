@@ -22,7 +22,7 @@ use self::journal::environment;
 use self::model::{Dice, Disk, Left, Tree};
 use crate::crash::{self, Stored, Told};
 use crate::harness::client::{Client, code};
-use crate::harness::deadline::{SOON, within};
+use crate::harness::deadline::{SOON, poll, within};
 use crate::harness::node::{self, Node, Surroundings};
 
 /// Rounds with `sync: true` in an ordinary run.
@@ -121,10 +121,15 @@ impl Watched {
         std::fs::write(self.disk.join("history/lock.mdb"), garbage).expect("written");
     }
 
-    /// Whether nothing waits for its commit and nothing that is committed for its sync.
-    fn has_synced_all(&self) -> bool {
-        let buffered = self.node.metric("rewamp_history_buffered_events");
-        buffered == 0 && journal::is_synced(&journal::read(&self.journal()))
+    /// Waits until nothing waits for its commit and nothing that is committed for its sync.
+    fn await_sync(&self) {
+        let mut waiting = Vec::new();
+        let synced = poll(SOON, || {
+            let buffered = self.node.metric("rewamp_history_buffered_events");
+            waiting = journal::unsynced(&journal::read(&self.journal()));
+            (buffered == 0 && waiting.is_empty()).then_some(())
+        });
+        assert!(synced.is_some(), "not synced: {waiting:?}");
     }
 
     /// Ends the node cleanly. Then the disk has to have exactly what the model says it was given:
@@ -266,9 +271,7 @@ fn survives_unsynced(engine: &'static str) {
         // Nothing comes after it that would take the last ones along to the disk.
         let is_left_alone = round % 2 == 1;
         if is_left_alone {
-            within(SOON, "all is synced", || {
-                watched.has_synced_all().then_some(())
-            });
+            watched.await_sync();
         }
         let end = Instant::now();
         let how = watched.cut(&mut dice);

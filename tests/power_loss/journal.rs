@@ -105,9 +105,10 @@ pub(crate) fn read(path: &Path) -> Vec<Record> {
     records
 }
 
-/// Whether all that was written has been synced since, but for what sled stores call `mark`, which
-/// is written after each commit and waits for the next one's sync.
-pub(crate) fn is_synced(records: &[Record]) -> bool {
+/// The files that are there and have been written to since they were last synced, but for two of
+/// sled stores: `mark`, which is written after each commit and waits for the next one's sync, and
+/// `patterns`, which has no events.
+pub(crate) fn unsynced(records: &[Record]) -> Vec<String> {
     let (mut paths, mut begun) = (HashMap::new(), HashMap::new());
     // By path: writes, and how many of them are synced.
     let mut files: HashMap<&str, (usize, usize)> = HashMap::new();
@@ -134,8 +135,13 @@ pub(crate) fn is_synced(records: &[Record]) -> bool {
             _ => {}
         }
     }
-    let mut files = files.iter().filter(|(path, _)| !path.ends_with("/mark"));
-    files.all(|(_, (writes, synced))| writes == synced)
+    let files = files.iter().filter(|(path, (writes, synced))| {
+        let waits = ["/mark", "/patterns"]
+            .iter()
+            .all(|name| !path.ends_with(name));
+        writes != synced && waits && Path::new(path).exists()
+    });
+    files.map(|(path, _)| (*path).to_owned()).collect()
 }
 
 /// The compiled layer.

@@ -122,3 +122,33 @@ fn a_folder_says_whose_store_it_holds() {
     let store = crate::store::open(found.to_read()).unwrap();
     assert!(store.opened().readonly);
 }
+
+#[test]
+fn a_page_that_lmdb_would_trip_over_is_found_before_it_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.mdb");
+    let mut desk = Desk::at(open(folder.path(), &[filter("com.", Prefix)], None));
+    desk.publish_all((0..500).map(|number| format!("com.{}", number % 7)), 50);
+    let next = desk.next;
+    desk.store.close(next).unwrap();
+    drop(desk);
+    let whole = std::fs::read(&path).unwrap();
+    let mut found = 0;
+    for page in 2..whole.len() / 4_096 {
+        // Where its free room begins: behind its end.
+        let mut bytes = whole.clone();
+        bytes[page * 4_096 + 20..][..2].copy_from_slice(&[0xfe, 0xff]);
+        std::fs::write(&path, &bytes).unwrap();
+        match crate::store::open(config(folder.path(), &[filter("com.", Prefix)], None)) {
+            // One that is free.
+            Ok(store) => assert_eq!(store.opened().events, 500),
+            Err(error) => {
+                assert!(matches!(error, OpenError::Unfit { .. }), "{error:?}");
+                assert!(error.to_string().contains("is damaged"), "{error}");
+                assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is left alone");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 50, "{found} pages");
+}
