@@ -2,7 +2,9 @@
 //! a node that is killed has what it acknowledged.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::hash::{DefaultHasher, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -239,6 +241,126 @@ fn sessions_are_rows_that_say_when_they_joined_and_left() {
     let found = sessions(&store);
     assert!(found[&last.session].1 > 0, "a clean stop is a leave");
     assert!(!node.log().contains("ERROR"), "{}", node.log());
+}
+
+/// A hash of every file of a folder.
+fn hashes(folder: &Path) -> BTreeSet<(PathBuf, u64)> {
+    let files = std::fs::read_dir(folder).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    let hash = |file: &PathBuf| {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&std::fs::read(file).unwrap());
+        hasher.finish()
+    };
+    files.map(|file| (file.clone(), hash(&file))).collect()
+}
+
+/// What `rewamp history` says: its exit code and its output.
+fn history_says(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_rewamp"))
+        .arg("history")
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+const MAKE: &str = "tests/clients/cfxdb/write.py";
+const FOREIGN: usize = 300;
+
+/// Both of LMDB's formats, as zlmdb writes them.
+#[test]
+fn a_store_that_others_wrote_is_served_and_converted_without_a_byte_of_it_changing() {
+    let folder = tempfile::tempdir().unwrap();
+    for version in ["0.9", "1.0"] {
+        let store = folder.path().join(version);
+        let path = store.to_str().unwrap();
+        let number = FOREIGN.to_string();
+        let written = [path, version, "realm1", &number];
+        foreign::python_with_cfxdb(MAKE, &written).succeeds();
+        let expected = rows(&store)["publications"].clone();
+        let expected = expected.as_array().unwrap();
+        assert_eq!(expected.len(), FOREIGN);
+        // Behind Python, which notes itself among the readers.
+        let before = hashes(&store);
+        let ids: Vec<_> = expected
+            .iter()
+            .map(|row| row["publication"].as_u64().unwrap())
+            .collect();
+        for kind in ["cfxdb", "sled"] {
+            let new = folder.path().join(format!("{version}-{kind}"));
+            let new_path = new.to_str().unwrap();
+            let (code, said) = history_says(&["convert", "--store", path, "--to", kind, new_path]);
+            assert_eq!(code, Some(0), "{said}");
+            assert!(said.contains(&format!("stored {FOREIGN} events")), "{said}");
+            let (code, said) = history_says(&["verify", "--store", new_path]);
+            assert_eq!(code, Some(0), "{said}");
+            if kind == "cfxdb" {
+                let found = rows(&new)["publications"].clone();
+                for (found, expected) in found.as_array().unwrap().iter().zip(expected) {
+                    for key in ["publication", "publisher", "topic", "args", "kwargs"] {
+                        assert_eq!(found[key], expected[key]);
+                    }
+                }
+            }
+        }
+        let path = path.to_owned();
+        let mut node = Node::start(move |ports| {
+            let mut config = config(ports, &path, 16 << 20);
+            config["workers"][0]["realms"][0]["store"]["readonly"] = json!(true);
+            config
+        });
+        let mut client = Client::join(node.ports.raw).unwrap();
+        assert_eq!(history(&mut client), ids);
+        assert!(node.stop().success());
+        assert_eq!(hashes(&store), before, "{version}");
+    }
+}
+
+#[test]
+fn a_store_is_compacted_when_nobody_has_it_open() {
+    let mut node = start(64 << 20);
+    let store = node.dir().join("testdb");
+    let path = store.to_str().unwrap();
+    let mut client = Client::join(node.ports.raw).unwrap();
+    assert!(publish_some(&mut client, 0, 3_000).iter().all(is_stored));
+    let id = client.call(
+        "wamp.subscription.lookup",
+        json!(["com.a", {"match": "exact"}]),
+        json!({}),
+    );
+    let purged = client.call(
+        "rewamp.history.purge",
+        json!([id.unwrap()]),
+        json!({"all": true}),
+    );
+    assert_eq!(purged.unwrap(), json!({"events": 1_500}));
+    let (code, said) = history_says(&["compact", "--store", path]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("in use"), "{said}");
+    assert!(node.stop().success());
+    let mut holding = foreign::python_with_cfxdb(READ, &["hold", path]);
+    holding.prints("that it reads", |line| line["holding"] == 1_500);
+    let (code, said) = history_says(&["compact", "--store", path]);
+    assert_eq!(code, Some(3), "{said}");
+    drop(holding);
+    let length = || std::fs::metadata(store.join("data.mdb")).unwrap().len();
+    let before = length();
+    let (code, said) = history_says(&["compact", "--store", path]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(length() < before * 3 / 4, "{before}: {said}");
+    assert_eq!(
+        rows(&store)["publications"].as_array().unwrap().len(),
+        1_500
+    );
+    node.restart();
+    let mut client = Client::join(node.ports.raw).unwrap();
+    assert!(publish_some(&mut client, 3_000, 10).iter().all(is_stored));
+    assert_eq!(history(&mut client).len(), 1_510);
 }
 
 #[test]

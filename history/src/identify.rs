@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::engine::cfxdb::Cfxdb;
+use crate::engine::cfxdb::{self, Cfxdb, Compacted};
 use crate::engine::sled::Sled;
 use crate::error::OpenError;
 use crate::event::Sequence;
@@ -29,6 +29,9 @@ pub struct FoundStore {
     pub filters: Vec<Filter>,
     /// How many of `filters` were configured at the last start.
     pub configured: usize,
+    /// Whether this program has written to it: else it is Crossbar's, which may be read, and taken
+    /// over by a node.
+    pub is_ours: bool,
     /// What the IDs of its subscriptions are made with.
     pub(crate) key: StoreKey,
 }
@@ -95,8 +98,31 @@ pub fn begin_like(
 /// # Errors
 /// [`OpenError::NoStore`] if it holds no store, and what stops the disk from telling.
 pub fn identify(folder: &Path) -> Result<FoundStore, OpenError> {
+    identify_as(folder, None)
+}
+
+/// The same, for a store that may be Crossbar's: that does not always say which realm's it is.
+///
+/// # Errors
+/// As [`identify`].
+pub fn identify_as(folder: &Path, realm: Option<&str>) -> Result<FoundStore, OpenError> {
     match folder.join("data.mdb").exists() {
-        true => Cfxdb::identify(folder),
+        true => Cfxdb::identify(folder, realm),
         false => Sled::identify(folder),
+    }
+}
+
+/// Gives back to the system what is free in the store in a folder, and with it the bytes of what
+/// was dropped and purged: a cfxdb store is written anew, and nobody may have it open. `tell`
+/// hears of every row that is written, with how many there are. `None`: the engine leaves nothing
+/// to give back.
+///
+/// # Errors
+/// [`OpenError::InUse`] if somebody has it open, and whatever the disk says; then it is as it was.
+pub fn compact(folder: &Path, tell: &mut dyn FnMut(u64)) -> Result<Option<Compacted>, OpenError> {
+    match folder.join("data.mdb").exists() {
+        true => cfxdb::compact(folder, tell).map(Some),
+        // Whether it is one at all.
+        false => Sled::identify(folder).map(|_| None),
     }
 }

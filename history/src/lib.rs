@@ -24,12 +24,13 @@ pub mod fuzzing; //   what must hold for any bytes in a store's place
 #[cfg(test)]
 mod contract; //     what every engine must do, as checks
 
+pub use engine::cfxdb::Compacted;
 #[doc(hidden)]
 pub use engine::cfxdb::bare::{BareCfxdb, Rows};
 pub use error::{AppendError, OpenError, Position, QueryError, StoreError};
 pub use event::{Event, EventRef, Identity, IdentityRef, PayloadRef, Sequence, Timestamp};
 pub use filter::{ConfiguredFilter, Filter, FilterId, StoredTopic};
-pub use identify::{FoundStore, begin_like, identify};
+pub use identify::{FoundStore, begin_like, compact, identify, identify_as};
 pub use open_stores::{OpenStores, StoreNews};
 pub use query::{Bounds, End, PageEnd, Purge, Query, Resume, Scope, Viewer};
 pub use receivers::{Receivers, ReceiversRef, ViewerRef};

@@ -12,6 +12,7 @@ mod compare; //  what two routers send
 mod comparison; // held against each other
 mod verify; //   whether a store is whole
 mod repair; //   what is sound of one that is not
+mod compact; //  without what is free in it
 mod progress; // how far it is
 
 use std::fmt::Display;
@@ -47,6 +48,8 @@ enum Command {
     Verify(verify::Verify),
     /// Set aside what is damaged in a store and keep the rest
     Repair(repair::Repair),
+    /// Give disk space back to the system
+    Compact(compact::Compact),
 }
 
 const EXIT_CODES: &str = "\
@@ -72,6 +75,7 @@ impl History {
             Command::Compare(compare) => compare.run(console),
             Command::Verify(verify) => verify.run(console),
             Command::Repair(repair) => repair.run(console),
+            Command::Compact(compact) => compact.run(console),
         };
         match done {
             Ok(code) => Ok(code),

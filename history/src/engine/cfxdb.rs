@@ -6,6 +6,7 @@
 mod lmdb; //    the C library
 mod sniff; //   what a file is
 mod sound; //   whether its pages can be trusted
+mod pages; //   and what is in it, without the library
 mod flat; //    FlatBuffers
 mod opaque; //  what is not for us to read
 mod rows; //    the rows of cfxdb
@@ -16,10 +17,12 @@ mod space; //   how full it is
 mod shelf; //   what a transaction does
 mod folder; //  where it is
 mod readonly; // open to read
+mod foreign; // what others have written, without changing it
 mod begin; //   open
 mod adopt; //   what others have written
 mod patterns; // subscriptions by ID
 mod visits; //  who was there
+mod compact; // without what is free
 mod writer; //  append, drop, purge
 mod moment; //  read
 pub(crate) mod fuzzing; // what must hold for any bytes
@@ -38,10 +41,13 @@ use rewamp_wamp::id::{SessionId, SubscriptionId};
 use rewamp_wamp::uri::MatchPolicy;
 
 use self::begin::{Begun, begin};
+pub use self::compact::Compacted;
+pub(crate) use self::compact::compact;
+use self::foreign::Source;
 use self::lmdb::{Env, LmdbError};
 use self::moment::Moment;
 use self::patterns::Patterns;
-use self::readonly::begin_readonly;
+use self::readonly::{Identity, begin_readonly};
 use self::shelf::Plan;
 use self::space::{Fill, Limits};
 use self::state::Progress;
@@ -89,6 +95,8 @@ pub(crate) struct Cfxdb {
     bytes: AtomicU64,
     /// See [`EventStore::room`].
     room: AtomicU64,
+    /// Where the rows of publications are, if not in the same file.
+    source: Option<Source>,
     /// The folder is ours as long as this lives.
     _lock: Option<File>,
 }
@@ -112,8 +120,12 @@ impl Cfxdb {
     }
 
     /// See [`crate::identify`].
-    pub(crate) fn identify(folder: &Path) -> Result<FoundStore, OpenError> {
-        let (who, known) = readonly::identify(folder)?;
+    pub(crate) fn identify(folder: &Path, realm: Option<&str>) -> Result<FoundStore, OpenError> {
+        let Identity {
+            who,
+            known,
+            is_ours,
+        } = readonly::identify(folder, realm)?;
         let (configured, gone): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|known| known.configured);
         let configured_filters = configured.len();
@@ -129,6 +141,7 @@ impl Cfxdb {
             incarnation: who.incarnation,
             configured: configured_filters,
             filters: filters.map(|known| known.filter).collect(),
+            is_ours,
         })
     }
 
@@ -153,6 +166,7 @@ impl Cfxdb {
             next,
             recovered,
             readonly,
+            source,
         } = begun;
         let failed = |error| begin::open_error(path, error);
         let patterns = Patterns::read(&env, &plan).map_err(failed)?;
@@ -165,7 +179,7 @@ impl Cfxdb {
             reserved: progress.reserved,
             last_time: progress.last_time,
             events: progress.events,
-            bytes: fill.bytes,
+            bytes: source.as_ref().map_or(fill.bytes, |source| source.bytes),
             readonly,
             recovered,
             lost: Vec::new(),
@@ -190,6 +204,7 @@ impl Cfxdb {
             filters,
             patterns,
             visits,
+            source,
             _lock: lock,
         };
         let room = store.room_in(&fill);

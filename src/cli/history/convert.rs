@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use rewamp_archive::Draft;
-use rewamp_history::{Full, Sequence, StoreConfig};
+use rewamp_history::{Engine, Full, Sequence, StoreConfig};
 
 use super::import::Kind;
 use super::progress::Progress;
-use super::which::{Which, open_to_read};
+use super::which::{Which, open_to_read_as};
 use super::{Outcome, failed};
 use crate::cli::Console;
 
@@ -33,7 +33,7 @@ pub(super) struct Convert {
 impl Convert {
     pub(super) fn run(&self, console: &mut Console<'_>) -> Outcome {
         let source = self.which.folder(console)?;
-        let opened = open_to_read(&source)?;
+        let opened = open_to_read_as(&source, self.which.realm())?;
         let found = &opened.found;
         let usage = opened.store.usage();
         let config = StoreConfig {
@@ -79,6 +79,9 @@ impl Convert {
              store is another one",
         ] {
             writeln!(console.err, "{lost}")?;
+        }
+        if matches!(found.engine, Engine::Cfxdb { .. }) {
+            writeln!(console.err, "not carried over: rows of sessions")?;
         }
         writeln!(console.err, "{finished}")?;
         Ok(0)

@@ -16,6 +16,15 @@ pub(super) struct Progress {
 impl Progress {
     /// Of about `total` events, if that is known.
     pub(super) fn begin(what: &'static str, total: Option<u64>) -> Self {
+        Self::counting(what, "events", total)
+    }
+
+    /// The same of rows of a store.
+    pub(super) fn of_rows(what: &'static str, total: u64) -> Self {
+        Self::counting(what, "rows", Some(total))
+    }
+
+    fn counting(what: &'static str, unit: &str, total: Option<u64>) -> Self {
         let bar = match total {
             Some(total) => ProgressBar::new(total),
             None => ProgressBar::no_length(),
@@ -24,10 +33,12 @@ impl Progress {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         let shape = match total {
-            Some(_) => "{msg} {wide_bar} {human_pos}/{human_len} events, {per_sec}, {eta}",
-            None => "{msg} {spinner} {human_pos} events, {per_sec}",
+            Some(_) => format!(
+                "{{msg}} {{wide_bar}} {{human_pos}}/{{human_len}} {unit}, {{per_sec}}, {{eta}}"
+            ),
+            None => format!("{{msg}} {{spinner}} {{human_pos}} {unit}, {{per_sec}}"),
         };
-        if let Ok(style) = ProgressStyle::with_template(shape) {
+        if let Ok(style) = ProgressStyle::with_template(&shape) {
             bar.set_style(style);
         }
         bar.set_message(what);

@@ -26,6 +26,13 @@ impl Repair {
 
 fn repair(folder: &Path, console: &mut Console<'_>) -> Outcome {
     let found = identify(folder).map_err(failed)?;
+    if !found.is_ours {
+        return Err(failed(format!(
+            "the store `{}` is Crossbar's: nothing in it is mended, and a node that is configured \
+             with it takes it over",
+            folder.display()
+        )));
+    }
     let store = open(found.to_write()).map_err(failed)?;
     let opened = store.opened();
     for path in &opened.set_aside {

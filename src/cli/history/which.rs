@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use rewamp_history::{EventStore, FoundStore, identify, open};
+use rewamp_history::{EventStore, FoundStore, identify_as, open};
 
 use super::{Failure, Outcome, failed};
 use crate::cli::{Console, Location, read, tell};
@@ -18,7 +18,8 @@ pub(super) struct Which {
     store: Option<PathBuf>,
     #[command(flatten)]
     location: Location,
-    /// Realm of the configuration, if it has several with a store
+    /// Realm of the configuration, if it has several with a store; with --store, of a store of
+    /// Crossbar's that does not say whose it is
     #[arg(long, value_name = "NAME")]
     realm: Option<String>,
 }
@@ -37,6 +38,11 @@ impl Which {
             location: location.clone(),
             realm: realm.cloned(),
         }
+    }
+
+    /// The realm that is named.
+    pub(super) fn realm(&self) -> Option<&str> {
+        self.realm.as_deref()
     }
 
     /// The folders of all stores that are meant. Realms without one on disk are told of.
@@ -97,7 +103,12 @@ impl Which {
 
 /// Opens a store to read it, with every filter that it ever had.
 pub(super) fn open_to_read(folder: &Path) -> Result<Opened, Failure> {
-    let found = identify(folder).map_err(failed)?;
+    open_to_read_as(folder, None)
+}
+
+/// The same for a store of Crossbar's, which does not always say which realm's it is.
+pub(super) fn open_to_read_as(folder: &Path, realm: Option<&str>) -> Result<Opened, Failure> {
+    let found = identify_as(folder, realm).map_err(failed)?;
     let store = open(found.to_read()).map_err(failed)?;
     Ok(Opened { found, store })
 }

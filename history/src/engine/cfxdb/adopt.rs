@@ -2,6 +2,8 @@
 //! place in the order, by their time and then their ID, and rows of ours that say which filters
 //! keep them. Their own rows are left as they are.
 
+use std::borrow::Cow;
+
 use hashbrown::{HashMap, HashSet};
 use rewamp_wamp::id::PublicationId;
 use rewamp_wamp::payload::Payload;
@@ -9,6 +11,7 @@ use rewamp_wamp::serializer::{Limits as PayloadLimits, Serializer};
 use rewamp_wamp::uri::is_restricted;
 
 use super::begin::Failed;
+use super::foreign::{Source, each_of};
 use super::lmdb::{Env, LmdbError, Txn};
 use super::record::Record;
 use super::rows::{EventRow, PublicationRow, SessionRow};
@@ -30,6 +33,16 @@ pub(super) struct Adoption<'a> {
     pub(super) plan: &'a Plan,
     pub(super) filters: &'a FilterTable,
     pub(super) config: &'a StoreConfig,
+    /// Where their rows are, if not in the same file.
+    pub(super) source: Option<&'a Source>,
+}
+
+/// A table that others write.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Theirs {
+    Sessions,
+    Publications,
+    Events,
 }
 
 /// Publications that are new to us.
@@ -56,13 +69,19 @@ impl Adoption<'_> {
             events,
             hidden,
         } = &strangers;
+        if *hidden > 0 {
+            log::warn!(
+                realm = self.config.realm.as_str();
+                "{hidden} publications of others are for no history: of other topics, of another \
+                 realm, for certain sessions only, or not readable"
+            );
+        }
         if publications.is_empty() {
             return Ok((progress, next));
         }
         log::info!(
             realm = self.config.realm.as_str();
-            "{} publications of others are taken over, {hidden} more are not for any history",
-            publications.len()
+            "{} publications of others get their place", publications.len()
         );
         let limits = Limits::of(self.config.maxsize);
         let most = limits.removed_at_once().min(AT_ONCE);
@@ -99,8 +118,14 @@ impl Adoption<'_> {
         sequence: Sequence,
         rows: Vec<(u64, u64)>,
     ) -> Result<bool, LmdbError> {
-        let key = self.plan.tables.publication(id);
-        let Some(bytes) = shelf.rows().get(&key)?.map(<[u8]>::to_vec) else {
+        let bytes = match self.source {
+            Some(source) => source.publication(id)?.map(Cow::into_owned),
+            None => {
+                let key = self.plan.tables.publication(id);
+                shelf.rows().get(&key)?.map(<[u8]>::to_vec)
+            }
+        };
+        let Some(bytes) = bytes else {
             return Ok(false);
         };
         let Some((row, receivers)) = readable(&bytes) else {
@@ -126,11 +151,10 @@ impl Adoption<'_> {
 
     /// Looks for publications that have no place in the order.
     fn find(&self) -> Result<Strangers, LmdbError> {
-        let txn = self.env.read()?;
         let tables = &self.plan.tables;
-        let known = self.known(&txn)?;
+        let known = self.known(&self.env.read()?)?;
         let mut elsewhere: HashMap<u64, bool> = HashMap::new();
-        each(&txn, tables.sessions, |_, value| {
+        self.each(Theirs::Sessions, &mut |_, value| {
             let Some(row) = SessionRow::read(value) else {
                 return;
             };
@@ -141,7 +165,7 @@ impl Adoption<'_> {
             }
         })?;
         let mut found = Strangers::default();
-        each(&txn, tables.publications, |_, value| {
+        self.each(Theirs::Publications, &mut |_, value| {
             let Some(row) = PublicationRow::read(value) else {
                 return;
             };
@@ -159,7 +183,7 @@ impl Adoption<'_> {
         })?;
         found.publications.sort_unstable();
         let wanted: HashSet<u64> = found.publications.iter().map(|(_, id)| *id).collect();
-        each(&txn, tables.events, |key, value| {
+        self.each(Theirs::Events, &mut |key, value| {
             if let (Some(key), Some(row)) = (tables.event_in(key), EventRow::read(value))
                 && wanted.contains(&row.publication)
             {
@@ -167,6 +191,27 @@ impl Adoption<'_> {
             }
         })?;
         Ok(found)
+    }
+
+    /// Visits the rows of a table.
+    fn each(&self, table: Theirs, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), LmdbError> {
+        if let Some(source) = self.source {
+            return source.each_of_theirs(table, visit);
+        }
+        let tables = &self.plan.tables;
+        let table = match table {
+            Theirs::Sessions => tables.sessions,
+            Theirs::Publications => tables.publications,
+            Theirs::Events => tables.events,
+        };
+        each_of(
+            &self.env.read()?,
+            &Tables::begin(table),
+            &mut |key, value| {
+                visit(key, value);
+                Ok(())
+            },
+        )
     }
 
     /// The publications that have a place already.
@@ -193,16 +238,4 @@ fn readable(bytes: &[u8]) -> Option<(PublicationRow<'_>, Option<Receivers>)> {
     let limits = PayloadLimits::default();
     Payload::from_raw(Serializer::Cbor, row.args, row.kwargs, &limits).ok()?;
     Some((row, audience))
-}
-
-/// Visits the rows of a table.
-fn each(txn: &Txn<'_>, table: u16, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), LmdbError> {
-    let begin = Tables::begin(table);
-    let mut cursor = txn.cursor()?;
-    let mut next = cursor.seek(&begin)?;
-    while let Some((key, value)) = next.filter(|(key, _)| key.starts_with(&begin)) {
-        visit(key, value);
-        next = cursor.next()?;
-    }
-    Ok(())
 }

@@ -6,7 +6,9 @@ use std::io;
 use std::path::Path;
 
 use super::adopt::Adoption;
+use super::compact::remove_draft;
 use super::folder::{allocate_lock_file, clear, create_folder, lock, set_modes, sync_folder};
+use super::foreign::Source;
 use super::lmdb::{Env, LmdbError, Options};
 use super::readonly::begin_readonly;
 use super::shelf::{Plan, Shelf};
@@ -37,15 +39,21 @@ pub(super) struct Begun {
     /// The last life did not end cleanly.
     pub(super) recovered: bool,
     pub(super) readonly: bool,
+    /// Where the rows of publications are, if elsewhere.
+    pub(super) source: Option<Source>,
 }
 
 /// Opens or begins the store in a folder.
 pub(super) fn begin(path: &Path, mode: u32, config: &StoreConfig) -> Result<Begun, OpenError> {
     create_folder(path)?;
     let lock = lock(path, mode)?;
+    // What was not finished is of no use to anybody.
+    let _ = remove_draft(path);
     let is_new = look(path)? == Sniffed::Nothing;
     if is_new {
         clear(path)?;
+    } else if has_odd_keys(path) {
+        return begin_with_odd_keys(path, config);
     }
     allocate_lock_file(path, mode)?;
     let limits = Limits::of(config.maxsize);
@@ -64,34 +72,34 @@ pub(super) fn begin(path: &Path, mode: u32, config: &StoreConfig) -> Result<Begu
             lock: Some(lock),
             ..begun
         })
-        .or_else(|failed| match failed {
-            Failed::Lmdb(error) => Err(open_error(path, error)),
-            Failed::Open(error) => Err(error),
-            Failed::OddKeys => {
-                log::warn!(
-                    realm = config.realm.as_str();
-                    "the store {} is only read: {ODD_KEYS}", path.display()
-                );
-                begin_readonly(path, config)
-            }
+        .map_err(|failed| match failed {
+            Failed::Lmdb(error) => open_error(path, error),
+            Failed::Open(error) => error,
         })
+}
+
+fn begin_with_odd_keys(path: &Path, config: &StoreConfig) -> Result<Begun, OpenError> {
+    log::warn!(
+        realm = config.realm.as_str();
+        "the store {} is only read: {ODD_KEYS}", path.display()
+    );
+    begin_readonly(path, config)
 }
 
 const ODD_KEYS: &str = "others have written keys of odd length into it, beside which this version \
                         of LMDB cannot write safely";
 
-/// Whether there are keys of odd length.
-fn has_odd_keys(env: &Env) -> Result<bool, LmdbError> {
-    let txn = env.read()?;
-    let mut cursor = txn.cursor()?;
-    let mut next = cursor.seek(&[0, 0])?;
-    while let Some((key, _)) = next {
-        if !key.len().is_multiple_of(2) {
-            return Ok(true);
-        }
-        next = cursor.next()?;
-    }
-    Ok(false)
+/// Whether others have put in keys of odd length since we wrote last, looked at before anything is
+/// written. What cannot be told because somebody writes, or because it is damaged, LMDB finds out.
+fn has_odd_keys(path: &Path) -> bool {
+    (0..3).any(|_| {
+        let Ok(source) = Source::open(path) else {
+            return false;
+        };
+        let is_odd =
+            matches!(source.is_ours(), Ok(false)) && matches!(source.has_odd_keys(), Ok(true));
+        is_odd && matches!(source.is_unchanged(), Ok(true))
+    })
 }
 
 /// Begins a store with a key of its own in a folder that has none; it is left as one that ended
@@ -142,8 +150,6 @@ pub(super) fn begin_like(
 pub(super) enum Failed {
     Lmdb(LmdbError),
     Open(OpenError),
-    /// Others have put in keys that this engine cannot be trusted to write beside.
-    OddKeys,
 }
 
 impl From<LmdbError> for Failed {
@@ -190,9 +196,6 @@ fn open(
     let (who, tables, known, progress) = who_and_how_far(&env, path, config)?;
     // Whoever else wrote since, as Crossbar does, did so in a transaction of his own.
     let untouched = progress.txn == last_txn;
-    if !untouched && has_odd_keys(&env)? {
-        return Err(Failed::OddKeys);
-    }
     let recovered = progress.txn > 0 && progress.clean == Sequence::ZERO;
     let (plan, known, progress) = take_over(&env, tables, &who, known, progress, config)?;
     let mut progress = come_down(&env, &plan, progress, config)?;
@@ -208,6 +211,7 @@ fn open(
             plan: &plan,
             filters: &filters,
             config,
+            source: None,
         };
         (progress, next) = adoption.run(progress, next)?;
     }
@@ -230,22 +234,37 @@ fn open(
         next,
         recovered,
         readonly: false,
+        source: None,
     })
+}
+
+/// What the file is; an error if it is nothing that can be read.
+pub(super) fn look_to_read(path: &Path) -> Result<Sniffed, OpenError> {
+    look_for(path, &[Sniffed::Nothing, Sniffed::Current, Sniffed::Older])
 }
 
 /// What the file is; an error if it is nothing that can be opened.
 pub(super) fn look(path: &Path) -> Result<Sniffed, OpenError> {
+    look_for(path, &[Sniffed::Nothing, Sniffed::Current])
+}
+
+fn look_for(path: &Path, fit: &[Sniffed]) -> Result<Sniffed, OpenError> {
     let file = path.join("data.mdb");
     let found = sniff(&file).map_err(|source| OpenError::Io {
         what: "cannot read",
         path: file.clone(),
         source,
     })?;
+    if fit.contains(&found) {
+        return Ok(found);
+    }
     let why = match found {
-        Sniffed::Nothing | Sniffed::Current => return Ok(found),
-        Sniffed::Older => "it is in the format of LMDB 0.9; only that of LMDB 1.0, \
-             which Crossbar 26.10 writes, is built"
-            .to_owned(),
+        Sniffed::Nothing | Sniffed::Current => "it holds no other".to_owned(),
+        Sniffed::Older => format!(
+            "it is in the format of LMDB 0.9, which can only be read (`readonly`); `rewamp history \
+             convert --store {} --to cfxdb NEW` makes a store of it that can be written to",
+            path.display()
+        ),
         Sniffed::Unknown(version) => {
             format!("it is in version {version} of LMDB's format; this program has version 3")
         }

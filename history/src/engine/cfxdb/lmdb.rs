@@ -29,6 +29,12 @@ pub(super) const MAX_KEY: usize = 510;
 /// What the system says of a path with a NUL in it.
 const EINVAL: c_int = 22;
 
+/// What it says of a disk that fails in a way that has no number.
+const EIO: c_int = 5;
+
+/// And of what is in use.
+const EBUSY: c_int = 16;
+
 /// What LMDB or the system said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LmdbError(c_int);
@@ -42,6 +48,8 @@ impl LmdbError {
     pub(super) const READERS_FULL: Self = Self(c::MDB_READERS_FULL);
     /// More pages were changed in one transaction than LMDB can note.
     pub(super) const TXN_FULL: Self = Self(c::MDB_TXN_FULL);
+    /// Somebody else changes what is looked at.
+    pub(super) const BUSY: Self = Self(EBUSY);
     const NOTFOUND: Self = Self(c::MDB_NOTFOUND);
     const KEYEXIST: Self = Self(c::MDB_KEYEXIST);
     const MAP_RESIZED: Self = Self(c::MDB_MAP_RESIZED);
@@ -52,6 +60,11 @@ impl LmdbError {
             c::MDB_SUCCESS => Ok(()),
             code => Err(Self(code)),
         }
+    }
+
+    /// What the system said.
+    pub(super) fn of_io(error: io::Error) -> Self {
+        Self(error.raw_os_error().unwrap_or(EIO))
     }
 
     /// The error of the system that it is, if it is one.
@@ -221,6 +234,16 @@ impl Env {
             options,
             gate: RwLock::new(Some(Handle::open(folder, options)?)),
         })
+    }
+
+    /// The same environment, of which nothing is ever synced: for files that are of use to this
+    /// process alone.
+    pub(super) fn never_synced(self) -> Done<Self> {
+        let handle = self.handle()?;
+        // SAFETY: the environment is open, and no transaction is under way.
+        LmdbError::check(unsafe { c::mdb_env_set_flags(handle.raw.as_ptr(), c::MDB_NOSYNC, 1) })?;
+        drop(handle);
+        Ok(self)
     }
 
     fn begin(&self, flags: c_uint) -> Done<Txn<'_>> {

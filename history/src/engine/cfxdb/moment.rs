@@ -4,6 +4,7 @@
 mod count; //  how many there are
 mod choice; // the newest of every topic
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
@@ -265,10 +266,8 @@ impl<'a> Moment<'a> {
             event.payload = payload;
             return Ok(visit(&event));
         }
-        let row = self
-            .txn
-            .get(&self.tables().publication(record.publication))?;
-        let publication = row.and_then(PublicationRow::read);
+        let row = self.publication(record.publication)?;
+        let publication = row.as_deref().and_then(PublicationRow::read);
         let mut room = self.room.borrow_mut();
         let payload = publication
             .as_ref()
@@ -281,9 +280,20 @@ impl<'a> Moment<'a> {
         Ok(visit(&event))
     }
 
+    /// The row of a publication, wherever it is.
+    fn publication(&self, id: u64) -> Result<Option<Cow<'_, [u8]>>, LmdbError> {
+        match &self.store.source {
+            Some(source) => source.publication(id),
+            None => {
+                let row = self.txn.get(&self.tables().publication(id))?;
+                Ok(row.map(Cow::Borrowed))
+            }
+        }
+    }
+
     fn locate_one(&self, id: u64) -> Result<Option<Sequence>, LmdbError> {
-        let row = self.txn.get(&self.tables().publication(id))?;
-        let Some(row) = row.and_then(PublicationRow::read) else {
+        let row = self.publication(id)?;
+        let Some(row) = row.as_deref().and_then(PublicationRow::read) else {
             return Ok(None);
         };
         let is_it = |sequence: u64| {

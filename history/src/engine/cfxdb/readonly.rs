@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::begin::{Begun, filter_table, look, open_error, own, plan, trust, with_limits};
+use super::begin::{Begun, filter_table, look_to_read, open_error, own, plan, trust, with_limits};
+use super::foreign::{Source, begin_foreign, identify_foreign};
 use super::lmdb::{Env, LmdbError, Options};
 use super::sniff::Sniffed;
 use super::state::{Found, Known, Progress, VERSION, Who};
@@ -12,16 +13,19 @@ use crate::error::OpenError;
 use crate::event::Sequence;
 use crate::store::StoreConfig;
 
-/// Opens the store in a folder to read it, beside whoever writes to it. No row changes; LMDB notes
-/// its readers in `lock.mdb`, unless the file system is read-only.
+/// Opens the store in a folder to read it, beside whoever writes to it. No row changes; where it is
+/// ours LMDB notes its readers in `lock.mdb`, unless the file system is read-only.
 pub(super) fn begin_readonly(path: &Path, config: &StoreConfig) -> Result<Begun, OpenError> {
     let no_store = || OpenError::NoStore {
         path: path.to_owned(),
     };
-    if !path.is_dir() || look(path)? == Sniffed::Nothing {
+    if !path.is_dir() || look_to_read(path)? == Sniffed::Nothing {
         return Err(no_store());
     }
     let failed = |error| open_error(path, error);
+    if let Some(source) = Source::of_others(path).map_err(failed)? {
+        return begin_foreign(path, config, source);
+    }
     let options = Options {
         map: 0,
         readonly: true,
@@ -32,10 +36,8 @@ pub(super) fn begin_readonly(path: &Path, config: &StoreConfig) -> Result<Begun,
     trust(&env, path)?;
     let txn = env.read().map_err(failed)?;
     let tables = Tables::find(&txn).map_err(failed)?;
-    let tables = tables.ok_or_else(|| OpenError::Unfit {
-        path: path.to_owned(),
-        why: NEVER_TAKEN_OVER.to_owned(),
-    })?;
+    // Seen a moment ago.
+    let tables = tables.ok_or_else(|| failed(LmdbError::DAMAGED))?;
     let who = match read_who(&txn, &tables).map_err(failed)? {
         Found::Nothing => return Err(no_store()),
         found => own(found, path, config)?,
@@ -61,21 +63,59 @@ pub(super) fn begin_readonly(path: &Path, config: &StoreConfig) -> Result<Begun,
         next,
         recovered: false,
         readonly: true,
+        source: None,
     })
 }
 
-/// Why a store of Crossbar's cannot be read before it was taken over.
-const NEVER_TAKEN_OVER: &str = "it was never opened by this program, which adds tables of its own \
-                                to it; open it once without `readonly`";
+/// What a store in a folder says of itself, and whether it is ours.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) who: Who,
+    pub(super) known: Vec<Known>,
+    pub(super) is_ours: bool,
+}
 
-/// What a store in a folder says of itself: whose it is, and its filters.
-pub(super) fn identify(path: &Path) -> Result<(Who, Vec<Known>), OpenError> {
+/// What a store in a folder says of itself: whose it is, and its filters. One that was never ours
+/// may hold a realm that it does not name.
+pub(super) fn identify(path: &Path, realm: Option<&str>) -> Result<Identity, OpenError> {
     let no_store = || OpenError::NoStore {
         path: path.to_owned(),
     };
-    if look(path)? == Sniffed::Nothing {
+    if look_to_read(path)? == Sniffed::Nothing {
         return Err(no_store());
     }
+    let failed = |error| open_error(path, error);
+    let said = match Source::of_others(path).map_err(failed)? {
+        Some(source) => match source.what_we_said().map_err(failed)? {
+            None => {
+                let (who, known) = identify_foreign(path, &source, realm)?;
+                return Ok(Identity {
+                    who,
+                    known,
+                    is_ours: false,
+                });
+            }
+            said => said,
+        },
+        None => said_beside(path)?,
+    };
+    match said {
+        Some((Found::Store(who), known)) => Ok(Identity {
+            who,
+            known,
+            is_ours: true,
+        }),
+        Some((Found::Newer(found), _)) => Err(OpenError::NewerVersion {
+            path: path.to_owned(),
+            found,
+            supported: VERSION,
+        }),
+        Some((Found::Nothing, _)) | None => Err(no_store()),
+    }
+}
+
+/// What a store says of itself, read beside whoever writes to it.
+fn said_beside(path: &Path) -> Result<Option<(Found, Vec<Known>)>, OpenError> {
     let options = Options {
         map: 0,
         readonly: true,
@@ -93,16 +133,5 @@ pub(super) fn identify(path: &Path) -> Result<(Who, Vec<Known>), OpenError> {
         let who = read_who(&txn, &tables)?;
         Ok(Some((who, read_filters(&txn, &tables)?)))
     };
-    match read().map_err(failed)? {
-        Some((Found::Store(who), known)) => Ok((who, known)),
-        Some((Found::Newer(found), _)) => Err(OpenError::NewerVersion {
-            path: path.to_owned(),
-            found,
-            supported: VERSION,
-        }),
-        Some((Found::Nothing, _)) | None => Err(OpenError::Unfit {
-            path: path.to_owned(),
-            why: NEVER_TAKEN_OVER.to_owned(),
-        }),
-    }
+    read().map_err(failed)
 }

@@ -90,8 +90,18 @@ impl Progress {
     }
 
     pub(super) fn read(txn: &Txn<'_>, tables: &Tables) -> Result<Self, LmdbError> {
-        let row = txn.get(&tables.state(PROGRESS))?;
-        row.and_then(take_progress).ok_or(LmdbError::DAMAGED)
+        let row = txn.get(&Self::key(tables))?;
+        row.and_then(Self::of).ok_or(LmdbError::DAMAGED)
+    }
+
+    /// Where the row is.
+    pub(super) fn key(tables: &Tables) -> [u8; 4] {
+        tables.state(PROGRESS)
+    }
+
+    /// What such a row says.
+    pub(super) fn of(row: &[u8]) -> Option<Self> {
+        take_progress(row)
     }
 
     /// Writes the row, with the number of the transaction in which it is written.
@@ -172,8 +182,18 @@ pub(super) enum Found {
     Store(Who),
 }
 
+/// Where it is said who a store is.
+pub(super) fn who_key(tables: &Tables) -> [u8; 4] {
+    tables.state(WHO)
+}
+
 pub(super) fn read_who(txn: &Txn<'_>, tables: &Tables) -> Result<Found, LmdbError> {
-    let Some(mut rest) = txn.get(&tables.state(WHO))? else {
+    who_of(txn.get(&who_key(tables))?)
+}
+
+/// What such a row says.
+pub(super) fn who_of(row: Option<&[u8]>) -> Result<Found, LmdbError> {
+    let Some(mut rest) = row else {
         return Ok(Found::Nothing);
     };
     let rest = &mut rest;
@@ -201,11 +221,21 @@ pub(super) fn write_who(
     out.extend_from_slice(who.incarnation.bytes());
     out.extend_from_slice(who.key.bytes());
     put_text(&mut out, &who.realm);
-    txn.put(&tables.state(WHO), &out)
+    txn.put(&who_key(tables), &out)
 }
 
 pub(super) fn read_filters(txn: &Txn<'_>, tables: &Tables) -> Result<Vec<Known>, LmdbError> {
-    let Some(mut rest) = txn.get(&tables.state(FILTERS))? else {
+    filters_of(txn.get(&filters_key(tables))?)
+}
+
+/// Where the filters are.
+pub(super) fn filters_key(tables: &Tables) -> [u8; 4] {
+    tables.state(FILTERS)
+}
+
+/// What such a row says.
+pub(super) fn filters_of(row: Option<&[u8]>) -> Result<Vec<Known>, LmdbError> {
+    let Some(mut rest) = row else {
         return Ok(Vec::new());
     };
     take_filters(&mut rest).ok_or(LmdbError::DAMAGED)

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use rewamp_wamp::serializer::{Limits, Serializer, append_value, read_value};
 use rewamp_wamp::value::{Dict, Value};
 
+use super::foreign::each_of;
 use super::lmdb::{LmdbError, MAX_KEY, Txn, WriteTxn};
 
 /// A table by its name in the world: UUID, name, what it is for.
@@ -100,18 +101,75 @@ pub(super) struct Tables {
 }
 
 /// The most tables that are looked at in a file of others.
-const MOST: u16 = 1_000;
+const MOST: u32 = 1_000;
+
+/// What table 0 of a file says: the numbers of the tables that we know, as far as it has them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Slots {
+    known: [Option<u16>; 13],
+    /// The highest number that there is.
+    last: u16,
+    pub(super) sessions: Option<u16>,
+    pub(super) publications: Option<u16>,
+}
+
+/// Visits rows.
+type Each<'a> = dyn FnMut(&mut Visit<'_>) -> Result<(), LmdbError> + 'a;
+type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), LmdbError> + 'a;
+
+impl Slots {
+    /// Reads them from the rows that `each` visits: those of table 0.
+    pub(super) fn read(each: &mut Each<'_>) -> Result<Self, LmdbError> {
+        let mut slots = Self::default();
+        let mut rows = 0;
+        each(&mut |key, value| {
+            rows += 1;
+            if let [0, 0, high, low] = key
+                && rows <= MOST
+            {
+                slots.note(u16::from_be_bytes([*high, *low]), value);
+            }
+            Ok(())
+        })?;
+        let [sessions, _, publications, ..] = slots.known;
+        (slots.sessions, slots.publications) = (sessions, publications);
+        Ok(slots)
+    }
+
+    fn note(&mut self, number: u16, value: &[u8]) {
+        self.last = self.last.max(number);
+        let uuid = slot_uuid(value);
+        let place = TABLES
+            .iter()
+            .position(|(own, ..)| Some(*own) == uuid.as_deref());
+        if let Some(place) = place.and_then(|place| self.known.get_mut(place)) {
+            *place = Some(number);
+        }
+    }
+
+    fn of(txn: &Txn<'_>) -> Result<Self, LmdbError> {
+        Self::read(&mut |visit| each_of(txn, &[0, 0], visit))
+    }
+
+    /// The tables, if there are all.
+    pub(super) fn all(&self) -> Option<Tables> {
+        Tables::of(self.known)
+    }
+}
 
 impl Tables {
     /// The tables that a file has; `None` if one of them is missing.
     pub(super) fn find(txn: &Txn<'_>) -> Result<Option<Self>, LmdbError> {
-        let (known, _) = numbers(txn)?;
-        Ok(Self::of(known))
+        Ok(Slots::of(txn)?.all())
     }
 
     /// The tables of a file, with those made that are missing.
     pub(super) fn find_or_make(txn: &mut WriteTxn<'_>) -> Result<Self, LmdbError> {
-        let (mut known, mut last) = numbers(txn)?;
+        let Slots {
+            mut known,
+            mut last,
+            ..
+        } = Slots::of(txn)?;
         for (number, table) in known.iter_mut().zip(TABLES) {
             if number.is_none() {
                 last += 1;
@@ -120,6 +178,20 @@ impl Tables {
             }
         }
         Self::of(known).ok_or(LmdbError::DAMAGED)
+    }
+
+    /// The numbers of our own tables of events.
+    pub(super) fn own(&self) -> [u16; 8] {
+        [
+            self.state,
+            self.kept,
+            self.kept_by_topic,
+            self.counts,
+            self.topics,
+            self.names,
+            self.patterns,
+            self.order,
+        ]
     }
 
     fn of(known: [Option<u16>; 13]) -> Option<Self> {
@@ -151,29 +223,6 @@ impl Tables {
             order: order?,
         })
     }
-}
-
-/// The numbers of the tables that we know, and the highest that there is.
-fn numbers(txn: &Txn<'_>) -> Result<([Option<u16>; 13], u16), LmdbError> {
-    let (mut known, mut last) = ([None; 13], 0);
-    let mut cursor = txn.cursor()?;
-    let mut next = cursor.seek(&slot_key(0))?;
-    for _ in 0..MOST {
-        let Some((&[0, 0, high, low], value)) = next else {
-            break;
-        };
-        let number = u16::from_be_bytes([high, low]);
-        last = last.max(number);
-        let uuid = slot_uuid(value);
-        let place = TABLES
-            .iter()
-            .position(|(own, ..)| Some(*own) == uuid.as_deref());
-        if let Some(place) = place.and_then(|place| known.get_mut(place)) {
-            *place = Some(number);
-        }
-        next = cursor.next()?;
-    }
-    Ok((known, last))
 }
 
 fn slot_key(number: u16) -> [u8; 4] {

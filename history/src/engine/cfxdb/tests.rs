@@ -48,4 +48,6 @@ fn cfxdb_keeps_the_contract_over_several_lives() {
 mod room; // maxsize holds, and what happens there
 mod adopted; // what others have written
 mod lives; //   who may open it, and how
+mod foreign; // what others have written, without changing it
+mod compact; // a file that shrinks
 mod visits; //  who was there

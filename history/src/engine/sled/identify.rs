@@ -27,6 +27,7 @@ impl Sled {
         let (configured, gone): (Vec<_>, Vec<_>) =
             filters.into_iter().partition(|known| known.configured);
         Ok(FoundStore {
+            is_ours: true,
             engine: Engine::Sled {
                 path: folder.to_owned(),
                 readonly: true,

@@ -21,13 +21,13 @@ const OPTIONS: Options = Options {
 
 /// What Crossbar would have written: publications by ID and time, each with an Event for two
 /// receivers of a subscription of its own.
-struct Crossbar {
+pub(super) struct Crossbar {
     env: Env,
     tables: Tables,
 }
 
 impl Crossbar {
-    fn at(path: &Path) -> Self {
+    pub(super) fn at(path: &Path) -> Self {
         std::fs::create_dir_all(path).unwrap();
         let env = Env::open(path, OPTIONS).unwrap();
         let mut txn = env.write().unwrap();
@@ -36,7 +36,7 @@ impl Crossbar {
         Self { env, tables }
     }
 
-    fn row(&self, id: u64, time: u64, topic: &str, fields: &[(u16, Field<'_>)]) {
+    pub(super) fn row(&self, id: u64, time: u64, topic: &str, fields: &[(u16, Field<'_>)]) {
         let mut all = vec![
             (0, Field::U64(time)),
             (1, Field::U64(id)),
@@ -62,7 +62,7 @@ impl Crossbar {
         txn.commit().unwrap();
     }
 
-    fn session(&self, session: u64, realm: &str) {
+    pub(super) fn session(&self, session: u64, realm: &str) {
         let mut out = Vec::new();
         let fields = [(2, Field::U64(session)), (15, Field::Text(realm))];
         write(&fields, &mut out);
@@ -88,7 +88,7 @@ impl Crossbar {
 }
 
 /// IDs, times and arguments of a history.
-fn all(store: &dyn EventStore, uri: &str) -> Vec<(u64, u64, Vec<u8>)> {
+pub(super) fn all(store: &dyn EventStore, uri: &str) -> Vec<(u64, u64, Vec<u8>)> {
     let filter = store.covering(uri, Prefix).unwrap();
     let scope = Scope {
         uri: uri.into(),
@@ -106,7 +106,7 @@ fn all(store: &dyn EventStore, uri: &str) -> Vec<(u64, u64, Vec<u8>)> {
     found
 }
 
-fn ids(store: &dyn EventStore, uri: &str) -> Vec<u64> {
+pub(super) fn ids(store: &dyn EventStore, uri: &str) -> Vec<u64> {
     all(store, uri).iter().map(|(id, ..)| *id).collect()
 }
 
@@ -247,7 +247,7 @@ fn keys_of_odd_length_make_a_store_readonly() {
 
 /// Puts a row under a key that the wrapper would refuse: into the file itself, in place of one
 /// that has another length.
-fn put_odd_key(path: &Path) {
+pub(super) fn put_odd_key(path: &Path) {
     let env = Env::open(path, OPTIONS).unwrap();
     let mut txn = env.write().unwrap();
     txn.put(b"\xff\xffodd-key-here", b"").unwrap();
