@@ -77,7 +77,7 @@ fn is_stored(answer: &Value) -> bool {
 
 /// A minute, and whatever it takes until the store has grown and dropped events in both its sizes.
 const READING: &str = "60";
-const SIZES: [u64; 2] = [8 << 20, 24 << 20];
+const SIZES: [u64; 2] = [8 << 20, 16 << 20];
 
 #[test]
 fn python_reads_a_store_for_a_minute_while_the_node_writes_to_it() {
@@ -100,8 +100,8 @@ fn python_reads_a_store_for_a_minute_while_the_node_writes_to_it() {
             dropped && !(last && readers.iter_mut().any(foreign::Program::runs))
         };
         while !is_done(&load, &mut client, &mut readers) {
-            for _ in 0..20 {
-                load.publish(&mut client, 50);
+            for _ in 0..60 {
+                load.publish(&mut client, 100);
             }
             // One more that is killed inside of its transaction.
             let mut held = foreign::python_with_cfxdb(READ, &["hold", path]);

@@ -13,7 +13,7 @@ use super::sniff::{HEAD, Meta, Root};
 use crate::engine::sled::fields::{u16_at, u32_at, u64_at};
 
 /// Files up to so many bytes are looked at as a whole; of larger ones pages with rows are not: a
-/// start would take minutes. At some 2 s a GiB that comes from a disk.
+/// start would take minutes. It is some 2 s a GiB, and as long as the disk takes to read it.
 const WHOLE: u64 = 8 << 30;
 
 /// The deepest tree that LMDB goes down.
@@ -86,6 +86,18 @@ fn read_some(file: &File, into: &mut [u8]) -> io::Result<usize> {
     Ok(done)
 }
 
+fn read_through(file: &File, bytes: u64) -> io::Result<()> {
+    let mut part = vec![0; 1 << 20];
+    let mut done = 0;
+    while done < bytes {
+        match file.read_at(&mut part, done)? {
+            0 => break,
+            more => done += more as u64,
+        }
+    }
+    Ok(())
+}
+
 fn damaged(what: impl std::fmt::Display) -> Fault {
     Fault::Damaged(what.to_string())
 }
@@ -120,13 +132,19 @@ impl<'a> Look<'a> {
     fn at(file: &'a File, meta: Meta) -> Result<Self, Fault> {
         let bytes = file.metadata()?.len();
         let pages = bytes / meta.page;
+        let whole = bytes <= WHOLE;
+        if whole {
+            // Pages are asked for as the tree has them, all the way there and back on a disk: so that
+            // they are in memory by then, the file is read once from end to end.
+            read_through(file, bytes)?;
+        }
         let words = usize::try_from(pages / 64 + 1).map_err(|_| damaged("its size"))?;
         Ok(Self {
             file,
             meta,
             pages,
             taken: vec![0; words],
-            whole: bytes <= WHOLE,
+            whole,
             rows: 0,
         })
     }
