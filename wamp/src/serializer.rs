@@ -211,19 +211,29 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {
 /// As the standard one, which goes byte by byte through what is left behind the last 32.
 #[inline]
 pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
-    let (pieces, rest) = bytes.as_chunks::<32>();
-    let (words, rest) = rest.as_chunks();
-    let mut all = rest.iter().fold(0, |all, byte| all | u64::from(*byte));
-    for piece in pieces {
-        let (words, _) = piece.as_chunks();
-        all |= words
-            .iter()
-            .fold(0, |all, word| all | u64::from_ne_bytes(*word));
-    }
-    all |= words
-        .iter()
-        .fold(0, |all, word| all | u64::from_ne_bytes(*word));
-    all & 0x8080_8080_8080_8080 == 0
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let word = |word: &[u8; 8]| u64::from_ne_bytes(*word);
+    // What the last piece shares with the one before it is looked at twice. All pieces are added
+    // up side by side, and to one only at the end.
+    let all = if let Some(last) = bytes.last_chunk::<32>() {
+        let words = |piece: &[u8; 32]| -> [u64; 4] {
+            let (words, _) = piece.as_chunks();
+            [0, 1, 2, 3].map(|at| words.get(at).map_or(0, word))
+        };
+        let mut all = words(last);
+        for piece in bytes.as_chunks().0 {
+            for (all, word) in all.iter_mut().zip(words(piece)) {
+                *all |= word;
+            }
+        }
+        all.iter().fold(0, |all, word| all | word)
+    } else if let Some(last) = bytes.last_chunk() {
+        let (words, _) = bytes.as_chunks();
+        words.iter().fold(word(last), |all, next| all | word(next))
+    } else {
+        bytes.iter().fold(0, |all, byte| all | u64::from(*byte))
+    };
+    all & HIGH == 0
 }
 
 /// Cuts off what was appended if `append` fails.

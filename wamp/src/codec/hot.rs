@@ -148,6 +148,50 @@ const fn opening_length(serializer: Serializer, code: u8) -> usize {
     }
 }
 
+/// What a message in a binary serializer begins with up to its request, put together in a register,
+/// how much of it counts, and the length of the message: `whole` of what stands before the rest.
+/// `None` if it is longer than a register: a WebSocket frame of 64 KiB or more.
+#[inline(always)]
+fn beginning(
+    wire: Wire,
+    (code, elements): (u8, u8),
+    request: RequestId,
+    whole: impl FnOnce(usize) -> usize,
+) -> Option<([u8; 16], usize, usize)> {
+    let serializer = wire.serializer;
+    let list = u128::from(list_head(serializer, elements));
+    let code = u128::from(code);
+    let (opening, opening_length) = match serializer {
+        Serializer::Json => return None,
+        Serializer::Cbor if code > 0x17 => (list | 0x18 << 8 | code << 16, 3),
+        _ => (list | code << 8, 2),
+    };
+    let (number, number_length) = match serializer {
+        Serializer::Cbor => Number::in_register(request.get(), 0x17, 0x18),
+        _ => Number::in_register(request.get(), 0x7f, 0xcc),
+    };
+    let front = opening_length + number_length;
+    let length = whole(front as usize);
+    let [.., c, d] = length.to_be_bytes();
+    let (header, header_length) = match wire.framing {
+        Framing::RawSocket => {
+            let header = frame_header(FrameKind::Message, length)?;
+            (u32::from_le_bytes(header), 4)
+        }
+        Framing::WebSocket if length < 126 => (u32::from_le_bytes([0x82, d, 0, 0]), 2),
+        Framing::WebSocket if length < 0x1_0000 => (u32::from_le_bytes([0x82, 126, c, d]), 4),
+        Framing::WebSocket => return None,
+    };
+    let bytes = u128::from(header)
+        | opening << (8 * header_length)
+        | number << (8 * (header_length + opening_length));
+    Some((
+        bytes.to_le_bytes(),
+        (header_length + front) as usize,
+        length,
+    ))
+}
+
 /// A framed `[code, request, …behind, …payload]`; `elements` are those before the payload.
 #[inline(always)]
 fn append(
@@ -161,6 +205,22 @@ fn append(
     let serializer = wire.serializer;
     if payload.serializer != serializer {
         return None;
+    }
+    let short = beginning(
+        wire,
+        (code, elements + payload.elements),
+        request,
+        |front| front + behind.length + payload.tail.len(),
+    );
+    if let Some((bytes, at, length)) = short {
+        out.reserve(ROOM + payload.tail.len());
+        let begins = out.len();
+        out.extend_from_slice(&bytes);
+        out.truncate(begins + at);
+        out.extend_from_slice(&behind.bytes);
+        out.truncate(begins + at + behind.length);
+        out.extend_from_slice(payload.tail);
+        return Some(length);
     }
     let json = serializer == Serializer::Json;
     let comma = json && payload.elements > 0;

@@ -70,6 +70,20 @@ impl Number {
         }
     }
 
+    /// As [`Self::binary`], in a register: the first byte is the lowest one. And how many they are.
+    #[inline(always)]
+    pub(super) const fn in_register(number: u64, in_one: u64, of_8: u64) -> (u128, u32) {
+        let big_end = number.swap_bytes();
+        let (first, rest, length) = match number {
+            0x1_0000_0000.. => (of_8 + 3, big_end, 9),
+            0x1_0000.. => (of_8 + 2, big_end >> 32, 5),
+            0x100.. => (of_8 + 1, big_end >> 48, 3),
+            _ if number > in_one => (of_8, number, 2),
+            _ => (number, 0, 1),
+        };
+        (first as u128 | (rest as u128) << 8, length)
+    }
+
     /// How many bytes it has.
     #[inline(always)]
     pub(super) const fn length(&self) -> usize {
@@ -121,6 +135,13 @@ mod tests {
             }
             assert_eq!(found, expected, "{serializer} {number}");
             assert_eq!(written.length(), expected.len());
+            let (bytes, length) = match serializer {
+                Serializer::Json => continue,
+                Serializer::MsgPack => Number::in_register(number, 0x7f, 0xcc),
+                Serializer::Cbor => Number::in_register(number, 0x17, 0x18),
+            };
+            assert_eq!(bytes.to_le_bytes()[..length as usize], expected);
+            assert_eq!(bytes >> (8 * length), 0);
         }
     }
 

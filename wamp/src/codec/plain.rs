@@ -12,11 +12,10 @@ use crate::message::{
     Call, CallOptions, Message, MessageType, Publish, PublishOptions, Yield, YieldOptions,
 };
 use crate::payload::{Layout, Payload, PayloadSlice};
-use crate::serializer::{
-    CborReader, End, Limits, MsgPackReader, Next, Open, Reader, Serializer, Token, is_ascii,
-};
+use crate::serializer::{CborReader, End, Limits, Next, Open, Reader, Serializer, Token, is_ascii};
 
 mod json; // the form that programs write JSON in
+mod msgpack; // and MessagePack
 
 /// A PUBLISH, CALL or YIELD without options, or with none but these two, and with a name of ASCII:
 /// where it stands in the block of bytes that it came in. Small, and holds nothing alive.
@@ -152,7 +151,9 @@ impl Plain {
         };
         let read = match serializer {
             Serializer::Json => return self.read_json(block, frame, place.start, limits),
-            Serializer::MsgPack => read(MsgPackReader::within(block, frame), limits),
+            Serializer::MsgPack => {
+                msgpack::usual(block, frame, limits).or_else(|| msgpack::any(block, frame, limits))
+            }
             Serializer::Cbor => read(CborReader::within(block, frame), limits),
         };
         read.is_some_and(|(head, arguments)| self.put(&head, &arguments, place.start))
