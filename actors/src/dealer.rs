@@ -8,10 +8,10 @@ pub(crate) use invocations::Invocations;
 
 use std::rc::Rc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use foldhash::HashMap;
-use rewamp_wamp::codec::{self, InvocationHead};
+use rewamp_wamp::codec::{self, InvocationHead, Plain, PlainKind};
 use rewamp_wamp::error_uri;
 use rewamp_wamp::id::{RegistrationId, RequestId};
 use rewamp_wamp::message::{
@@ -25,6 +25,7 @@ use crate::broker::Delivery;
 use crate::metrics::Gauge;
 use crate::passthru::passed_on;
 use crate::realm::member::Member;
+use crate::realm::messages::Sent;
 use crate::session::encoding;
 
 /// Calls of one session that wait for their callee, at most; more are answered with
@@ -69,6 +70,25 @@ pub struct Refusal {
     pub uri: &'static str,
     /// What was wrong.
     pub text: String,
+}
+
+/// Messages that one session sent one after another, and what they stand in.
+#[derive(Clone, Copy)]
+pub struct Stretch<'b> {
+    /// In order.
+    pub messages: &'b [Sent],
+    /// What it was read into.
+    pub block: &'b Bytes,
+}
+
+impl<'b> Stretch<'b> {
+    /// The first of them, as long as they are of one sort.
+    fn of(self, kind: PlainKind) -> impl Iterator<Item = &'b Plain> {
+        self.messages.iter().map_while(move |sent| match sent {
+            Sent::Plain(plain) if plain.kind == kind => Some(plain),
+            _ => None,
+        })
+    }
 }
 
 /// See the head of this file.
@@ -250,56 +270,70 @@ impl Dealer {
         Ok(())
     }
 
-    /// Passes a CALL on as one before it, which had no options either and was for the same
-    /// `registration`, by a caller that is not disclosed. False if it has to go the long way.
+    /// Passes on the first of `calls`, as many as are CALLs like one before them, which had no
+    /// options either and was for the same `registration`, by a caller that is not disclosed.
+    /// Returns how many; what comes behind them has to go the long way, if it is a CALL at all.
     pub fn call_alike(
         &mut self,
         caller: &Rc<Member>,
-        request: RequestId,
+        calls: Stretch<'_>,
         registration: &Registration,
-        payload: PayloadSlice<'_>,
         delivery: &mut Delivery,
-    ) -> bool {
-        let callee = &registration.callee;
-        if caller.calls.get() >= PENDING_CALLS || !takes(callee, payload) {
-            return false;
-        }
+    ) -> usize {
+        let Registration {
+            callee,
+            head,
+            procedure,
+            ..
+        } = registration;
         let mut invocations = callee.invocations.borrow_mut();
-        let out = delivery.messages_for(callee);
-        let head = &registration.head;
-        if head.append(invocations.next(), payload, out).is_none() {
-            return false;
+        let mut passed = 0;
+        for call in calls.of(PlainKind::Call) {
+            let payload = call.payload(caller.wire.serializer, calls.block);
+            let is_alike = call.is_named(procedure.as_bytes(), calls.block)
+                && caller.calls.get() < PENDING_CALLS
+                && takes(callee, payload);
+            if !is_alike {
+                break;
+            }
+            let out = delivery.messages_for(callee);
+            if head.append(invocations.next(), payload, out).is_none() {
+                break;
+            }
+            delivery.message_added();
+            invocations.push(Pending::of(caller, call.request));
+            passed += 1;
         }
-        delivery.message_added();
-        invocations.push(Pending::of(caller, request));
-        self.pending += 1;
-        true
+        self.pending += passed;
+        passed
     }
 
-    /// Passes on a YIELD without options. False if it has to go the long way.
+    /// Passes on the first of `answers`, as many as are YIELDs without options. Returns how many;
+    /// what comes behind them has to go the long way, if it is a YIELD at all.
     pub fn answer_plainly(
         &mut self,
         callee: &Member,
-        invocation: RequestId,
-        payload: PayloadSlice<'_>,
+        answers: Stretch<'_>,
         delivery: &mut Delivery,
-    ) -> bool {
-        let is_taken = |pending: &Pending| takes(&pending.caller, payload);
-        let pending = callee
-            .invocations
-            .borrow_mut()
-            .take_if(invocation, is_taken);
-        let Some(pending) = pending else {
-            return false;
-        };
-        let Some(Pending { caller, request }) = self.taken(pending) else {
-            return true;
-        };
-        let out = delivery.messages_for(&caller);
-        if codec::append_result(caller.wire, request, payload, out).is_some() {
-            delivery.message_added();
+    ) -> usize {
+        let mut invocations = callee.invocations.borrow_mut();
+        let mut passed = 0;
+        for answer in answers.of(PlainKind::Yield) {
+            let payload = answer.payload(callee.wire.serializer, answers.block);
+            let is_taken = |pending: &Pending| takes(&pending.caller, payload);
+            let Some(pending) = invocations.take_if(answer.request, is_taken) else {
+                break;
+            };
+            passed += 1;
+            let Some(Pending { caller, request }) = self.taken(pending) else {
+                continue;
+            };
+            let out = delivery.messages_for(&caller);
+            if codec::append_result(caller.wire, request, payload, out).is_some() {
+                delivery.message_added();
+            }
         }
-        true
+        passed
     }
 
     /// Passes a YIELD on to the caller as its RESULT. One whose caller is gone finds nobody.

@@ -97,6 +97,10 @@ pub struct History {
     looking: bool,
     idle: Vec<oneshot::Sender<()>>,
     readers: Readers,
+    /// Questions answered at once since others had their turn.
+    at_once: usize,
+    /// Bytes of the last page that was answered at once.
+    page_size: usize,
     purges: Purges,
     tracks: Tracks,
     news: Recipient<News>,
@@ -182,6 +186,8 @@ impl History {
             shared: Arc::clone(&shared),
             clock,
             readers: Readers::new(metrics.clone()),
+            at_once: 0,
+            page_size: 0,
             purges: Purges::default(),
             metrics,
             filling: Filling::default(),

@@ -94,6 +94,20 @@ pub trait EventStore: Send + Sync + fmt::Debug {
         visit: &mut dyn FnMut(&EventRef<'_>) -> ControlFlow<()>,
     ) -> Result<PageEnd, QueryError>;
 
+    /// As [`at`](Self::at) and then [`read`](Self::read), for an event loop: waits for nothing, and
+    /// looks at a few hundred events at most. For the newest events, without any other condition,
+    /// while they are in memory. `None` says no more than that it has to be asked the other way:
+    /// then what was visited does not count.
+    fn read_at_once(
+        &self,
+        _query: &Query,
+        _pending: &[&[Arc<Event>]],
+        _now: Timestamp,
+        _visit: &mut dyn FnMut(&EventRef<'_>) -> ControlFlow<()>,
+    ) -> Option<PageEnd> {
+        None
+    }
+
     /// The oldest and the newest event of a history that the viewer can see; `pending` as for
     /// [`read`](Self::read).
     fn span(

@@ -42,7 +42,7 @@ impl<P> Invocations<P> {
     }
 
     /// Remembers the INVOCATION with the number [`Self::next`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, pending: P) {
         if self.row.len() >= IN_A_ROW {
             self.leave_behind();
@@ -64,6 +64,7 @@ impl<P> Invocations<P> {
     }
 
     /// Moves the oldest of the row to those that are looked up.
+    #[cold]
     fn leave_behind(&mut self) {
         let number = RequestId::new(self.first);
         if let (Some(Some(pending)), Some(number)) = (self.row.pop_front(), number) {

@@ -11,7 +11,7 @@ use super::held::Remainder;
 use super::member::Member;
 use super::messages::{Batch, Sent};
 use super::publish::{LastPublication, Published};
-use crate::dealer::Registration;
+use crate::dealer::{Registration, Stretch};
 use crate::metrics::{Counter, Id, RealmMetrics};
 
 /// Messages received, by type.
@@ -51,9 +51,9 @@ impl Received {
         }
     }
 
-    pub(super) fn count(&mut self, message_type: MessageType) {
+    pub(super) fn count(&mut self, message_type: MessageType, messages: usize) {
         if let Some(count) = self.counts.get_mut(message_type as usize) {
-            *count += 1;
+            *count += messages as u64;
         }
     }
 
@@ -107,22 +107,27 @@ impl Realm {
         self.now = self.clock.now();
         let mut last = Last::default();
         let mut result = Ok(());
-        while let Some(sent) = left.messages.get(left.next) {
-            let (message_type, done) = match sent {
-                Sent::Plain(plain) => {
-                    let done = self.plain(member, plain, &left.block, hold, &mut last);
-                    (plain.message_type(), done)
-                }
+        while let Some(rest) = left.messages.get(left.next..)
+            && let [sent, ..] = rest
+        {
+            let alike = self.alike(member, rest, &left.block, &last);
+            if alike > 0 {
+                self.received.count(sent.message_type(), alike);
+                left.next += alike;
+                continue;
+            }
+            let done = match sent {
+                Sent::Plain(plain) => self.plain(member, plain, &left.block, hold, &mut last),
                 Sent::Message(message) => {
                     last = Last::default();
-                    (message.message_type(), self.message(member, message, hold))
+                    self.message(member, message, hold)
                 }
             };
             if matches!(done, Published::NoRoom) {
                 result = Err(left);
                 break;
             }
-            self.received.count(message_type);
+            self.received.count(sent.message_type(), 1);
             left.next += 1;
         }
         self.acknowledge(member);
@@ -140,7 +145,41 @@ impl Realm {
         }
     }
 
-    /// Most messages are like one before them in their batch, but for their arguments.
+    /// Most messages are like one before them in their batch, but for their arguments. Handles the
+    /// first of `rest`, as many as are; returns how many.
+    fn alike(&mut self, member: &Rc<Member>, rest: &[Sent], block: &Bytes, last: &Last) -> usize {
+        let Some(Sent::Plain(plain)) = rest.first() else {
+            return 0;
+        };
+        let stretch = Stretch {
+            messages: rest,
+            block,
+        };
+        match (plain.kind, last) {
+            (
+                PlainKind::Publish,
+                Last {
+                    publication: Some(last),
+                    ..
+                },
+            ) => usize::from(self.publish_alike(member, plain, block, last)),
+            (
+                PlainKind::Call,
+                Last {
+                    called: Some(last), ..
+                },
+            ) => self.call_alike(member, stretch, last),
+            (PlainKind::Yield, _) => {
+                // What was published before is seen before.
+                self.broker.flush(&mut self.delivery);
+                self.dealer
+                    .answer_plainly(member, stretch, &mut self.delivery)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Handles a message by itself, and remembers what the next one may be like.
     fn plain(
         &mut self,
         member: &Rc<Member>,
@@ -149,34 +188,7 @@ impl Realm {
         hold: bool,
         last: &mut Last,
     ) -> Published {
-        let serializer = member.wire.serializer;
-        let alike = match (plain.kind, &*last) {
-            (
-                PlainKind::Publish,
-                Last {
-                    publication: Some(last),
-                    ..
-                },
-            ) => self.publish_alike(member, plain, block, last),
-            (
-                PlainKind::Call,
-                Last {
-                    called: Some(last), ..
-                },
-            ) => self.call_alike(member, plain, block, last),
-            (PlainKind::Yield, _) => {
-                // What was published before is seen before.
-                self.broker.flush(&mut self.delivery);
-                let payload = plain.payload(serializer, block);
-                self.dealer
-                    .answer_plainly(member, plain.request, payload, &mut self.delivery)
-            }
-            _ => false,
-        };
-        if alike {
-            return Published::Done;
-        }
-        let message = plain.message(serializer, block);
+        let message = plain.message(member.wire.serializer, block);
         let done = self.message(member, &message, hold);
         match &message {
             WampMessage::Publish(publish) => {

@@ -53,7 +53,7 @@ const DEALER: &[&str] = &[
 
 impl Realm {
     pub(super) fn join(&mut self, join: Join) {
-        self.received.count(MessageType::Hello);
+        self.received.count(MessageType::Hello, 1);
         let details = join.details;
         let Some(role) = self.roles.get(&details.authrole).cloned() else {
             let text = format!(

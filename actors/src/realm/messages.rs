@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rewamp_wamp::codec::Plain;
 use rewamp_wamp::framing::Wire;
 use rewamp_wamp::id::SessionId;
-use rewamp_wamp::message::Message as WampMessage;
+use rewamp_wamp::message::{Message as WampMessage, MessageType};
 
 use crate::session::SessionDetails;
 use crate::session::outbox::{Outbox, Ticket};
@@ -47,6 +47,17 @@ pub enum Sent {
     Plain(Plain),
     /// All others.
     Message(Box<WampMessage>),
+}
+
+impl Sent {
+    /// Its type.
+    #[must_use]
+    pub const fn message_type(&self) -> MessageType {
+        match self {
+            Self::Plain(plain) => plain.message_type(),
+            Self::Message(message) => message.message_type(),
+        }
+    }
 }
 
 /// A session's connection is gone.

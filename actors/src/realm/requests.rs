@@ -4,10 +4,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use bytestring::ByteString;
 use rewamp_history::{FilterId, Scope, Sequence};
-use rewamp_wamp::codec::Plain;
 use rewamp_wamp::error_uri;
 use rewamp_wamp::id::{RequestId, SubscriptionId};
 use rewamp_wamp::message::{
@@ -22,7 +20,7 @@ use super::Realm;
 use super::follow::{Form, already_subscribed};
 use super::member::Member;
 use crate::broker::{self, Created};
-use crate::dealer::{Refusal, Registration};
+use crate::dealer::{Refusal, Registration, Stretch};
 use crate::history::{Begin, Replay};
 use crate::meta::get_events::GET_EVENTS;
 
@@ -345,22 +343,17 @@ impl Realm {
         }
     }
 
-    /// Calls what was called before, by nothing but a CALL without options. False if it does not, or
-    /// has to go the long way for another reason.
+    /// Calls what was called before, by as many CALLs without options as come first among `calls`;
+    /// returns how many.
     pub(super) fn call_alike(
         &mut self,
         member: &Rc<Member>,
-        plain: &Plain,
-        block: &Bytes,
+        calls: Stretch<'_>,
         last: &Registration,
-    ) -> bool {
-        if !plain.is_named(last.procedure.as_bytes(), block) {
-            return false;
-        }
+    ) -> usize {
         self.broker.flush(&mut self.delivery);
-        let payload = plain.payload(member.wire.serializer, block);
         self.dealer
-            .call_alike(member, plain.request, last, payload, &mut self.delivery)
+            .call_alike(member, calls, last, &mut self.delivery)
     }
 
     /// What a CALL can be like that follows this one in its batch: where the caller may call, and

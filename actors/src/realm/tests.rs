@@ -7,6 +7,7 @@ mod broker; // publish and subscribe
 mod dealer; // calls
 mod opaque; // what passes through unread
 mod history; // get_events
+mod at_once; // small pages from memory
 mod state; // the newest of every topic
 mod walk; // by cursor, and history_info
 mod store; // one that stalls or fails

@@ -9,7 +9,7 @@ use rewamp_wamp::serializer::{Limits, Serializer};
 use rewamp_wamp::uri::MatchPolicy;
 
 use crate::error::QueryError;
-use crate::event::{Event, Sequence, Timestamp};
+use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::Filter;
 use crate::query::{PageEnd, Query, Scope, Viewer};
 use crate::receivers::Receivers;
@@ -140,13 +140,47 @@ impl Desk {
         query: &Query,
         pending: &[&[Arc<Event>]],
     ) -> Result<(Vec<u64>, PageEnd), QueryError> {
+        let page = self.read(query, pending)?;
+        if let Some((found, end)) = self.at_once(query, pending)
+            // Nothing was dropped meanwhile.
+            && self.read(query, pending)? == page
+        {
+            assert_eq!((found, end.end), (page.0.clone(), page.1.end), "{query:?}");
+        }
+        Ok(page)
+    }
+
+    fn read(
+        &self,
+        query: &Query,
+        pending: &[&[Arc<Event>]],
+    ) -> Result<(Vec<u64>, PageEnd), QueryError> {
         let mut found = Vec::new();
         let end = self.store.read(query, pending, &mut |event| {
-            assert_eq!(event.publication, publication(event.sequence));
-            found.push(event.sequence.get() - self.first.get() + 1);
+            found.push(self.number(event));
             ControlFlow::Continue(())
         })?;
         Ok((found, end))
+    }
+
+    /// The page, if the store answers at once.
+    pub(crate) fn at_once(
+        &self,
+        query: &Query,
+        pending: &[&[Arc<Event>]],
+    ) -> Option<(Vec<u64>, PageEnd)> {
+        let mut found = Vec::new();
+        let now = Timestamp::ZERO;
+        let end = self.store.read_at_once(query, pending, now, &mut |event| {
+            found.push(self.number(event));
+            ControlFlow::Continue(())
+        })?;
+        Some((found, end))
+    }
+
+    fn number(&self, event: &EventRef<'_>) -> u64 {
+        assert_eq!(event.publication, publication(event.sequence));
+        event.sequence.get() - self.first.get() + 1
     }
 
     /// The sequence of the desk's n-th event, from 1.

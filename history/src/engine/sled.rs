@@ -37,6 +37,7 @@ mod purge; //    events that have to go at once
 mod newest; //   the newest of every topic, in a segment
 mod count; //    how many there are
 mod moment; //   read
+mod at_once; //  read what is in memory
 mod recover; //  open
 mod revive; //   one segment from what is left of its files
 mod begin; //    a life of it begins
@@ -439,6 +440,17 @@ impl EventStore for Sled {
         visit: &mut dyn FnMut(&EventRef<'_>) -> ControlFlow<()>,
     ) -> Result<PageEnd, QueryError> {
         page::read(&Moment::now(&self.shared), query, pending, visit)
+    }
+
+    fn read_at_once(
+        &self,
+        query: &Query,
+        pending: &[&[Arc<Event>]],
+        now: Timestamp,
+        visit: &mut dyn FnMut(&EventRef<'_>) -> ControlFlow<()>,
+    ) -> Option<PageEnd> {
+        self.shared.at(now);
+        at_once::read(&self.shared, query, pending, visit)
     }
 
     fn span(

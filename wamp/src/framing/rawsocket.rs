@@ -227,6 +227,9 @@ pub fn split(
     mut visit: impl FnMut(FrameKind, Range<usize>),
 ) -> Result<Rest, FrameError> {
     let mut taken = 0;
+    // Messages that follow one another are often equally long. Then the next one is looked for
+    // where it will be, before this one's length has come from memory.
+    let (mut last, mut alike) = ([0; HEADER_BYTES], (FrameKind::Message, 0));
     loop {
         let rest = buffer.get(taken..).unwrap_or_default();
         let Some((&header, content)) = rest.split_first_chunk::<HEADER_BYTES>() else {
@@ -235,7 +238,10 @@ pub fn split(
                 wanted: HEADER_BYTES,
             });
         };
-        let (kind, length) = parse_header(header, limit)?;
+        if header != last {
+            (last, alike) = (header, parse_header(header, limit)?);
+        }
+        let (kind, length) = alike;
         if content.len() < length {
             return Ok(Rest {
                 taken,

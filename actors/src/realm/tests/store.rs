@@ -156,6 +156,16 @@ impl EventStore for SwitchedStore {
         self.inner.read(query, pending, visit)
     }
 
+    fn read_at_once(
+        &self,
+        query: &Query,
+        pending: &[&[Arc<Event>]],
+        now: Timestamp,
+        visit: &mut dyn FnMut(&EventRef<'_>) -> ControlFlow<()>,
+    ) -> Option<PageEnd> {
+        self.inner.read_at_once(query, pending, now, visit)
+    }
+
     fn span(
         &self,
         scope: &Scope,

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::disk::Disk;
 use super::head::Head;
@@ -128,6 +129,11 @@ impl Db {
         } else {
             Err(Fault::Damaged)
         }
+    }
+
+    /// A block that is in memory, as [`Recent::get`].
+    pub(super) fn kept(&self, first: Sequence, near: &mut usize) -> Option<Arc<[u8]>> {
+        self.recent.get(first, near)
     }
 
     /// Bytes of its log, in length or in blocks, whichever is more.

@@ -420,6 +420,19 @@ impl EventStore for OnDemand {
         self.using(false)?.read(query, pending, visit)
     }
 
+    fn read_at_once(
+        &self,
+        query: &Query,
+        pending: &[&[Arc<Event>]],
+        now: Timestamp,
+        visit: &mut dyn FnMut(&EventRef<'_>) -> ControlFlow<()>,
+    ) -> Option<PageEnd> {
+        let engine = self.if_open()?;
+        self.touch();
+        self.now.fetch_max(now.nanos(), Ordering::AcqRel);
+        engine.read_at_once(query, pending, now, visit)
+    }
+
     fn span(
         &self,
         scope: &Scope,

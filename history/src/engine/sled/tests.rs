@@ -12,6 +12,7 @@ mod torn; //    commits of which the power left a part
 mod room; //    maxsize holds at every moment
 mod readonly; // nothing changes, everything is read
 mod resting; // closed and opened while it is asked
+mod at_once; // the newest events, from memory alone
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
