@@ -58,7 +58,7 @@ use parking_lot::Mutex;
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::MatchPolicy;
 
-use self::begin::{note_holes, opened, reserve_first, take_over};
+use self::begin::{note_holes, opened, reserve_first, sizes, take_over};
 use self::disk::Disk;
 use self::head::{Head, Origin};
 use self::keeper::Keeper;
@@ -75,9 +75,7 @@ use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, FilterId, FilterTable, StoredTopic};
 use crate::page;
 use crate::query::{PageEnd, Purge, Query, Scope, Viewer};
-use crate::store::{
-    Appended, EventStore, Full, Info, Lost, MIN_SLED_MAXSIZE, Opened, Span, StoreConfig, Usage,
-};
+use crate::store::{Appended, EventStore, Full, Info, Lost, Opened, Span, StoreConfig, Usage};
 
 /// The sled engine.
 #[derive(Debug)]
@@ -339,16 +337,6 @@ fn start_keeper(shared: &Arc<Shared>, generation: u64) -> Result<JoinHandle<()>,
 
 /// Bytes that a clean end seals, at most: a few milliseconds.
 const SEALED_AT_THE_END: u64 = 1 << 20;
-
-/// How large things are in a store of that configuration.
-fn sizes(config: &StoreConfig) -> Result<Sizes, OpenError> {
-    let maxsize = config.maxsize;
-    if maxsize < MIN_SLED_MAXSIZE {
-        let least = MIN_SLED_MAXSIZE;
-        return Err(OpenError::TooSmall { maxsize, least });
-    }
-    Ok(Sizes::of(maxsize))
-}
 
 impl Drop for Sled {
     fn drop(&mut self) {

@@ -10,10 +10,21 @@ use super::floors;
 use super::mark::Marked;
 use super::recover::Recovered;
 use super::segment::Segment;
+use super::shared::Sizes;
 use crate::error::OpenError;
 use crate::event::Sequence;
 use crate::filter::{ConfiguredFilter, Filter};
-use crate::store::{Opened, RESERVATION, StoreConfig};
+use crate::store::{MIN_SLED_MAXSIZE, Opened, RESERVATION, StoreConfig};
+
+/// How large things are in a store of that configuration.
+pub(super) fn sizes(config: &StoreConfig) -> Result<Sizes, OpenError> {
+    let maxsize = config.maxsize;
+    if maxsize < MIN_SLED_MAXSIZE {
+        let least = MIN_SLED_MAXSIZE;
+        return Err(OpenError::TooSmall { maxsize, least });
+    }
+    Ok(Sizes::of(maxsize))
+}
 
 /// Brings the catalog up to what is configured and what was found missing.
 pub(super) fn take_over(

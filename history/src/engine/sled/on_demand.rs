@@ -14,12 +14,13 @@ use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard, RwLockW
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::MatchPolicy;
 
+use super::begin::sizes;
 use super::disk::Disk;
 use super::glance::{Known, find_out};
 use super::head::Origin;
 use super::mark::{Mark, Marked, Rest};
 use super::patterns::Patterns;
-use super::{Site, Sled, sizes};
+use super::{Site, Sled};
 use crate::error::{AppendError, OpenError, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, FilterId, FilterTable, StoredTopic};
