@@ -26,7 +26,7 @@ use crate::contract;
 use crate::contract::desk::{Desk, anybody, filter, limited};
 use crate::error::OpenError;
 use crate::filter::Filter;
-use crate::store::{Engine, Full, RESERVATION};
+use crate::store::{Engine, Full, MIN_SLED_MAXSIZE, RESERVATION};
 
 fn config(path: &Path, filters: &[Filter], limit: Option<u64>) -> StoreConfig {
     StoreConfig {
