@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::hot::EventForm;
+use super::hot::event::EventForm;
 use super::{encode, write_options};
 use crate::framing::{FrameTooLong, Wire, append_framed};
 use crate::id::{PublicationId, SubscriptionId};

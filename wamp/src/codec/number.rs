@@ -1,5 +1,5 @@
 //! Numbers as they are written in each serializer, in two words and without a branch for each of
-//! their digits or bytes. Used by `hot.rs`.
+//! their digits or bytes. Used by `hot.rs` and `hot/event.rs`.
 
 use bytes::BytesMut;
 
