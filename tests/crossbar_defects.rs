@@ -25,7 +25,7 @@
 //! | 19 | a read-only store acknowledges and drops | `a_readonly_store_is_served_and_not_a_byte_of_it_changes` |
 //! | 20 | the end of a session is not written to its table | `sessions_are_rows_that_say_when_they_joined_and_left` |
 //! | 21 | two nodes, or two realms, write one store | `a_folder_is_the_store_of_one_realm_of_one_node` |
-//! | 22 | the documented Python program fails | `python_reads_a_store_while_the_node_writes_to_it`, by a program that works |
+//! | 22 | the documented Python program fails | `python_reads_a_store_for_a_minute_while_the_node_writes_to_it`, by a program that works |
 //! | 23 | missing parents of the path end the node | `missing_parents_of_a_path_are_made_and_what_cannot_be_made_is_said` |
 //! | 24 | a deeply nested message keeps everybody from joining | `while_lists_nested_200_000_deep_come_in_others_join` |
 //! | 25 | a pattern subscription equal to its rule is denied | `a_pattern_that_a_rule_names_may_be_subscribed_to` |
