@@ -4,12 +4,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::disk::{Disk, Done};
 use super::keeper::Keeper;
 use super::seal::bad_path;
 use super::segment::Segment;
+use super::shared::Shared;
 use crate::error::StoreError;
+
+/// Between two strides of what is removed: long enough for a commit to get to the disk.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What is to leave the folder, or its name, as soon as the disk lets it.
 #[derive(Debug)]
@@ -28,7 +33,7 @@ impl Leaving {
         }
     }
 
-    fn attempt(&mut self, disk: &Disk) -> Done {
+    fn attempt(&mut self, disk: &Disk, pause: &mut dyn FnMut()) -> Done {
         match self {
             Self::Aside(path) if path.exists() => disk.rename(path, &bad_path(path)),
             Self::Aside(_) => Ok(()),
@@ -43,7 +48,7 @@ impl Leaving {
                     }
                     renamed?;
                 }
-                disk.remove(path)
+                disk.remove_slowly(path, pause)
             }
         }
     }
@@ -56,7 +61,8 @@ impl Keeper {
     }
 
     fn let_go(&mut self, mut leaving: Leaving) -> Result<(), StoreError> {
-        let attempted = leaving.attempt(&self.shared.disk);
+        let shared = Arc::clone(&self.shared);
+        let attempted = leaving.attempt(&shared.disk, &mut || pause(&shared));
         if attempted.is_err() {
             self.leaving.push(leaving);
         }
@@ -108,5 +114,15 @@ impl Keeper {
             return Ok(()); // gone already, or a damaged sealed file, which made place
         }
         self.let_go(leaving)
+    }
+}
+
+/// Lets commits get to the disk, unless one waits for what is done here.
+fn pause(shared: &Shared) {
+    let keeping = shared.keeping.lock();
+    let is_awaited = keeping.wanted > 0 || keeping.closing || keeping.order.waits();
+    drop(keeping);
+    if !is_awaited {
+        std::thread::park_timeout(PAUSE);
     }
 }

@@ -409,7 +409,7 @@ impl Keeper {
         }
         let survey = self.survey(&segments)?;
         if survey.is_dead(segment) {
-            return self.drop_segment(&Arc::clone(segment)).map(|()| true);
+            return self.drop_segment(Arc::clone(segment)).map(|()| true);
         }
         let before = segments.get(..at).unwrap_or_default();
         let sources = self.sources(survey, before, segment)?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::dispose::Leaving;
 use super::keeper::{EMPTY_SEGMENT, Keeper};
-use super::purge::Order;
 use super::reclaim::Urgency;
 use super::rescan::rescan;
 use super::seal::{SealError, Source, seal, sealed_path};
@@ -100,7 +99,12 @@ impl Keeper {
             match segment.sealed() {
                 // The new file has its name.
                 Some(_) if sealed.as_ref().is_some_and(|it| it.path == segment.path) => {}
-                Some(_) => removed = removed.and(self.discard(&segment.path)),
+                Some(_) => {
+                    let path = segment.path.clone();
+                    // Closes it, if nobody reads there.
+                    drop(segment);
+                    removed = removed.and(self.discard(&path));
+                }
                 None => self.retired.push(segment),
             }
         }
@@ -122,8 +126,8 @@ impl Keeper {
     fn breathe(&mut self, urgency: Urgency) -> Result<(), SealError> {
         let shared = Arc::clone(&self.shared);
         let keeping = shared.keeping.lock();
-        let waits = matches!(keeping.order, Order::Waits(_));
-        if urgency == Urgency::Idle && (keeping.closing || keeping.wanted > 0 || waits) {
+        let waits = keeping.closing || keeping.wanted > 0 || keeping.order.waits();
+        if urgency == Urgency::Idle && waits {
             return Err(SealError::Urgent);
         }
         let prepares = keeping.next.is_none() && keeping.wants_next;

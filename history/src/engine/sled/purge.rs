@@ -37,6 +37,13 @@ pub(super) enum Order {
     Done(Result<(), StoreError>),
 }
 
+impl Order {
+    /// Whether somebody waits for it to be done.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self, Self::Waits(_))
+    }
+}
+
 impl Sled {
     /// See [`crate::EventStore::purge`].
     pub(super) fn purge_events(
@@ -169,7 +176,7 @@ impl Keeper {
     /// An order that a panic left undone is done: nobody waits for ever.
     pub(super) fn end_order(&self) {
         let mut keeping = self.shared.keeping.lock();
-        if matches!(keeping.order, Order::Waits(_)) {
+        if keeping.order.waits() {
             let fault = Fault::Failed("the keeper panicked".to_owned(), std::io::ErrorKind::Other);
             let error = store_error("cannot purge", &self.shared.folder, fault);
             keeping.order = Order::Done(Err(error));
@@ -240,7 +247,7 @@ impl Keeper {
             // No floor: what is older is not gone.
             shared.catalog.lock().note_dropped(segment.previous(), end);
             shared.save_catalog();
-            return self.take_out(segment);
+            return self.take_out(Arc::clone(segment));
         }
         let Some(last) = last else { return Ok(()) };
         self.set_aside(segment.sealed_bytes())?;

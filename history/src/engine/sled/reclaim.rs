@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 
 use super::keeper::Keeper;
 use super::seal::{SealError, Source};
-use super::segment::{Fault, Segment, store_error};
+use super::segment::{Fault, Segment, Segments, store_error};
 use super::unwanted::{BUDGET, Survey, Unwanted};
 use crate::error::StoreError;
 use crate::event::Sequence;
@@ -108,7 +108,7 @@ impl Keeper {
         let worst = worst.filter(|_| lies_about > shared.sizes.segment / 2);
         let at = |generation| segments.iter().position(|it| it.generation == generation);
         let rewritten = match worst.and_then(at) {
-            Some(at) => self.rewrite_around(&segments, at)?,
+            Some(at) => self.rewrite_around(segments, at)?,
             None => false,
         };
         self.reclaiming.due = rewritten;
@@ -148,8 +148,8 @@ impl Keeper {
 
     /// Writes a sealed segment anew, with neighbours that are small beside it; `false` where it
     /// was not the moment.
-    fn rewrite_around(&mut self, segments: &[Arc<Segment>], at: usize) -> Result<bool, StoreError> {
-        let mut survey = self.survey(segments)?;
+    fn rewrite_around(&mut self, segments: Segments, at: usize) -> Result<bool, StoreError> {
+        let mut survey = self.survey(&segments)?;
         let Some(segment) = segments.get(at) else {
             return Ok(false);
         };
@@ -166,6 +166,8 @@ impl Keeper {
             newest = after;
         }
         self.keep_floors(&survey);
+        drop(survey);
+        drop(segments);
         for source in &sources {
             self.reclaiming.found.remove(&source.segment.generation);
         }
@@ -272,9 +274,8 @@ impl Keeper {
             shared.save_catalog();
         }
         if newest.is_none() {
-            for source in &sources {
-                self.take_out(&source.segment)?;
-            }
+            let mut taken = sources.into_iter();
+            taken.try_for_each(|source| self.take_out(source.segment))?;
             return Ok(true);
         }
         let sealed = match self.seal(&sources, &|_| true, urgency, bytes) {

@@ -55,8 +55,8 @@ impl Keeper {
             return Ok(false);
         }
         self.let_all_go()?;
-        let segments = self.shared.segments();
-        match segments.first() {
+        let oldest = self.shared.segments().first().cloned();
+        match oldest {
             Some(oldest) if oldest.sealed().is_some() => self.drop_segment(oldest).map(|()| true),
             _ => Ok(false),
         }
@@ -78,38 +78,42 @@ impl Keeper {
         }
         let segments = self.shared.segments();
         let survey = self.survey(&segments)?;
-        for segment in segments.iter() {
-            if segment.sealed().is_some() && survey.is_dead(segment) {
-                self.drop_segment(segment)?;
-            }
-        }
-        Ok(())
+        let sealed = segments.iter().filter(|segment| segment.sealed().is_some());
+        let dead = sealed.filter(|segment| survey.is_dead(segment));
+        let dead: Vec<_> = dead.cloned().collect();
+        drop(survey);
+        drop(segments);
+        dead.into_iter().try_for_each(|it| self.drop_segment(it))
     }
 
-    /// Lets a segment go that does not grow: its floors are kept, its space is given back.
-    pub(super) fn drop_segment(&mut self, segment: &Arc<Segment>) -> Result<(), StoreError> {
-        self.note_dropped(segment);
+    /// Lets a segment go that does not grow: its floors are kept, its space is given back, slowly
+    /// if the caller has nothing else that reads there.
+    pub(super) fn drop_segment(&mut self, segment: Arc<Segment>) -> Result<(), StoreError> {
+        self.note_dropped(&segment);
         self.take_out(segment)
     }
 
     /// Takes a segment out of the list; what it is noted as is up to the caller.
-    pub(super) fn take_out(&mut self, segment: &Arc<Segment>) -> Result<(), StoreError> {
+    pub(super) fn take_out(&mut self, segment: Arc<Segment>) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         shared.change_segments(|segments| {
-            segments.retain(|kept| !Arc::ptr_eq(kept, segment));
+            segments.retain(|kept| !Arc::ptr_eq(kept, &segment));
         });
-        match segment.sealed() {
-            Some(_) => self.discard(&segment.path)?,
-            None => {
-                self.retired.push(Arc::clone(segment));
-                // An attempt to seal it may have failed at the very end.
-                self.discard(&sealed_path(&shared.folder, segment.generation))?;
-            }
-        }
         log::debug!(
             realm = shared.head.origin.realm.as_str(), events = segment.events();
             "dropped a segment"
         );
+        let path = match segment.sealed() {
+            Some(_) => segment.path.clone(),
+            None => {
+                self.retired.push(Arc::clone(&segment));
+                // An attempt to seal it may have failed at the very end.
+                sealed_path(&shared.folder, segment.generation)
+            }
+        };
+        // Closes it, if nobody reads there.
+        drop(segment);
+        self.discard(&path)?;
         shared.measure();
         Ok(())
     }
