@@ -159,6 +159,9 @@ pub(crate) struct StorageArgs {
     /// how fast.
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Part `maxsize`: largest sizes in MiB, comma-separated; else 5, 64 and 1024.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) maxsize: Vec<u64>,
     /// Rewamp's binary.
     #[arg(long, default_value = "target/release/rewamp")]
     pub(crate) rewamp: PathBuf,

@@ -125,6 +125,7 @@ fn measure_storage(args: StorageArgs) -> Result<(), Box<dyn Error>> {
         },
         parts: args.parts,
         quick: args.quick,
+        maxsizes: args.maxsize.iter().map(|mib| mib << 20).collect(),
         runs: args.runs,
         folder: std::path::absolute(args.folder.unwrap_or_else(std::env::temp_dir))?,
         out: args.out,

@@ -41,6 +41,8 @@ pub(crate) struct Storage {
     pub(crate) parts: Vec<Part>,
     /// Small stores and one round: shows that everything works, not how fast.
     pub(crate) quick: bool,
+    /// Largest sizes in bytes; the usual ones where empty.
+    pub(crate) maxsizes: Vec<u64>,
     /// Rounds.
     pub(crate) runs: usize,
     /// Where the stores are made: on the disk that is to be measured.
@@ -66,9 +68,13 @@ impl Storage {
     /// Measures part by part and writes the results after each.
     pub(crate) fn execute(&self) -> io::Result<()> {
         let folder = tempfile::tempdir_in(&self.folder)?;
+        let mut scale = Scale::new(self.quick, self.runs);
+        if !self.maxsizes.is_empty() {
+            scale.maxsizes.clone_from(&self.maxsizes);
+        }
         let mut bench = Bench {
             programs: &self.programs,
-            scale: Scale::new(self.quick, self.runs),
+            scale,
             folder: folder.path(),
             book: Book::default(),
         };

@@ -1,15 +1,20 @@
 //! How large a folder is, also while somebody works in it.
 
+use super::Done;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long nobody looks, at most.
 const PAUSE: Duration = Duration::from_millis(1);
+/// So many looks at a folder in which nothing happens, 10 ms apart, find the same.
+const STILL: u32 = 10;
+/// Longest wait for that.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of a block, as the file system counts them.
 const BLOCK: u64 = 512;
 
@@ -62,6 +67,22 @@ impl Watch {
             .map(|number| number.load(Ordering::Relaxed));
         (looks, smallest, largest)
     }
+}
+
+/// Waits until nothing changes in `folder` any more.
+pub(super) fn settle(folder: &Path) -> Done {
+    let begin = Instant::now();
+    let (mut before, mut same) = (size(folder)?, 0);
+    while same < STILL {
+        if begin.elapsed() > PATIENCE {
+            return Err("the folder never stops changing".into());
+        }
+        thread::park_timeout(10 * PAUSE);
+        let now = size(folder)?;
+        same = if now == before { same + 1 } else { 0 };
+        before = now;
+    }
+    Ok(())
 }
 
 /// Bytes of all files below `folder`: of each its length or what it occupies, whichever is more.

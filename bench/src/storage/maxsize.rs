@@ -1,8 +1,10 @@
 //! What a store takes on disk: bytes an event, and never more than it may, however much is written.
 
-use super::bare::Bare;
+use super::bare::{Bare, BareStore};
 use super::folder::{self, Watch};
-use super::plan::{self, BYTES, DELAY, LARGE, LARGEST, Part, SIZE, TIMES, USUAL_BATCH};
+use super::plan::{
+    self, BESIDE, BYTES, DELAY, LARGE, LARGEST, Part, SIZE, TIMES, TURNS_OF_SIZE, USUAL_BATCH,
+};
 use super::realm::{Rate, Realm, ms};
 use super::router::fresh;
 use super::{Bench, Done};
@@ -13,6 +15,9 @@ use std::time::Duration;
 
 /// `maxsize` of the store whose bytes are counted.
 const ROOMY: u64 = 1 << 30;
+/// What the bare store copies at once is a part of its size: about the events of one of the
+/// engine's segments, of which a log takes three times as much as they do.
+const SEGMENTS: u64 = 48;
 /// Commits that take this much longer than the median are counted.
 const LATE: Duration = Duration::from_millis(10);
 
@@ -39,8 +44,8 @@ pub(super) fn measure_bytes(bench: &mut Bench<'_>) -> Done {
 
 /// Five times each `maxsize`, while somebody looks.
 pub(super) fn measure(bench: &mut Bench<'_>) -> Done {
-    for maxsize in bench.scale.maxsizes {
-        let runs = if *maxsize < LARGE {
+    for maxsize in bench.scale.maxsizes.clone() {
+        let runs = if maxsize < LARGE {
             bench.scale.runs
         } else {
             1
@@ -48,8 +53,8 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Done {
         for run in 0..runs {
             let folder = fresh(&bench.folder.join("maxsize"))?;
             let watch = Watch::default();
-            let written = watched(&folder, *maxsize, &watch)?;
-            enter(bench, run, *maxsize, written, &watch);
+            let written = watched(&folder, maxsize, &watch)?;
+            enter(bench, run, maxsize, written, &watch);
             fs::remove_dir_all(&folder)?;
         }
     }
@@ -70,10 +75,13 @@ fn watched(folder: &Path, maxsize: u64, watch: &Watch) -> Done<Written> {
     })
 }
 
-/// Commits of the engine and of the bare file, and how large the folder was after each multiple.
+/// Commits of the engine, of the bare file beside it and of the bare store, and how large the
+/// folder was after each multiple.
+#[derive(Default)]
 struct Written {
     engine: Vec<Duration>,
     bare: Vec<Duration>,
+    bare_store: Vec<Duration>,
     sizes: Vec<u64>,
 }
 
@@ -81,22 +89,27 @@ fn overfill(folder: &Path, maxsize: u64, watch: &Watch) -> Done<Written> {
     let (store, batch) = (folder.join("store"), plan::maxsize_batch(maxsize));
     let mut realm = Realm::open(&store, maxsize, 1)?;
     let mut bare = Bare::begin(&folder.join("bare"), batch)?;
+    let path = folder.join("bare-store");
+    let mut bare_store = BareStore::begin(&path, batch, maxsize / SEGMENTS, maxsize)?;
     let commits = maxsize.div_ceil((SIZE * batch) as u64);
-    let mut written = Written {
-        engine: Vec::new(),
-        bare: Vec::new(),
-        sizes: Vec::new(),
-    };
-    for time in 1..=TIMES {
-        for _ in 0..commits {
+    let mut written = Written::default();
+    for turn in 1..=TIMES * TURNS_OF_SIZE {
+        for _ in 0..commits.div_ceil(TURNS_OF_SIZE) {
             written.engine.push(realm.publish(batch)?);
             written.bare.push(bare.append()?);
         }
-        written.sizes.push(folder::size(&store)?);
+        if turn % TURNS_OF_SIZE == 0 {
+            written.sizes.push(folder::size(&store)?);
+        }
         // It is full by now: how far it shrinks when it drops is what counts.
-        if time == 1 {
+        if turn == TURNS_OF_SIZE {
             watch.forget_smallest();
         }
+        folder::settle(&store)?;
+        for _ in 0..commits.div_ceil(TURNS_OF_SIZE) {
+            written.bare_store.push(bare_store.append()?);
+        }
+        bare_store.quiet()?;
     }
     Ok(written)
 }
@@ -112,16 +125,22 @@ fn enter(bench: &mut Bench<'_>, run: usize, maxsize: u64, written: Written, watc
     enter(LARGEST, percent(largest));
     enter("at least, %", percent(smallest));
     enter("looks", looks as f64);
-    let late = [&written.engine, &written.bare].map(|commits| late(commits));
-    let engine = Rate::of(written.engine, batch);
-    let bare = Rate::of(written.bare, batch);
-    enter("engine, events/s", engine.rate);
-    enter("p99 commit, ms", ms(engine.p99));
-    enter("worst commit, ms", ms(engine.worst));
-    enter("worst bare, ms", ms(bare.worst));
-    enter(DELAY, ms(engine.worst.saturating_sub(bare.worst)));
-    enter("commits 10 ms over the median", late[0]);
-    enter("bare 10 ms over the median", late[1]);
+    let names = ["commit", "bare", "bare store"];
+    let all = [written.engine, written.bare, written.bare_store];
+    let mut worst = Vec::new();
+    for (name, commits) in names.into_iter().zip(all) {
+        let late = late(&commits);
+        let rate = Rate::of(commits, batch);
+        enter(&format!("{name}, events/s"), rate.rate);
+        enter(&format!("p99 {name}, ms"), ms(rate.p99));
+        enter(&format!("worst {name}, ms"), ms(rate.worst));
+        enter(&format!("{name} 10 ms over the median"), late);
+        worst.push(rate.worst);
+    }
+    if let [engine, bare, bare_store] = worst[..] {
+        enter(BESIDE, ms(engine.saturating_sub(bare)));
+        enter(DELAY, ms(engine.saturating_sub(bare_store)));
+    }
 }
 
 fn late(commits: &[Duration]) -> f64 {
@@ -154,5 +173,6 @@ mod tests {
         assert!(looks > 0 && smallest > 0 && largest <= maxsize, "{watch:?}");
         assert_eq!(written.sizes.len() as u64, TIMES);
         assert_eq!(written.engine.len(), written.bare.len());
+        assert_eq!(written.engine.len(), written.bare_store.len());
     }
 }

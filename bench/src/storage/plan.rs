@@ -24,6 +24,8 @@ pub(super) const TOPICS: u64 = 10_000;
 pub(super) const MAXSIZES: [u64; 3] = [5 << 20, 64 << 20, 1 << 30];
 /// From this one on more events a commit are written, and once only: it takes minutes.
 pub(super) const LARGE: u64 = 1 << 30;
+/// The engine and the bare store take turns so many times while the largest size is written once.
+pub(super) const TURNS_OF_SIZE: u64 = 4;
 /// How many times the largest size is written.
 pub(super) const TIMES: u64 = 5;
 
@@ -37,7 +39,8 @@ pub(super) const OF_LIVE: &str = "replay : live";
 pub(super) const GROWTH: &str = "memory grew by, MiB";
 pub(super) const BYTES: &str = "bytes an event";
 pub(super) const LARGEST: &str = "folder at most, %";
-pub(super) const DELAY: &str = "worst commit over worst bare, ms";
+pub(super) const DELAY: &str = "worst commit over worst of the bare store, ms";
+pub(super) const BESIDE: &str = "worst commit over worst bare beside it, ms";
 
 /// A table of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize)]
@@ -85,7 +88,7 @@ pub(super) struct Scale {
     /// Events of a cfxdb store whose bytes are counted.
     pub(super) cfxdb: u64,
     /// Largest sizes.
-    pub(super) maxsizes: &'static [u64],
+    pub(super) maxsizes: Vec<u64>,
 }
 
 /// What is asked of the median of a cell.
@@ -161,8 +164,11 @@ impl Part {
             Self::Maxsize => (
                 "Writing five times what fits",
                 "Payload of five times `maxsize`, each commit beside a bare append of the same bytes, \
-                 so that a disk that stalls meets both. The folder is looked at all the time, in percent of `maxsize`: after \
-                 each multiple written, and the ends (from the second multiple on for the smallest).",
+                 so that a disk that stalls meets both; and in turns with it the same into a bare \
+                 store: files that are copied and removed beside the commits, as the least that \
+                 stays within a size. The folder is looked at all the time, in percent of \
+                 `maxsize`: after each multiple written, and the ends (from the second multiple on \
+                 for the smallest).",
             ),
             Self::Cfxdb => (
                 "The cfxdb engine",
@@ -192,7 +198,7 @@ impl Scale {
             state: stores.last().copied().unwrap_or_default(),
             counted: 1_000_000,
             cfxdb: CFXDB_EVENTS,
-            maxsizes,
+            maxsizes: maxsizes.to_vec(),
         }
     }
 }
