@@ -45,11 +45,7 @@ pub(super) fn measure_bytes(bench: &mut Bench<'_>) -> Done {
 /// Five times each `maxsize`, while somebody looks.
 pub(super) fn measure(bench: &mut Bench<'_>) -> Done {
     for maxsize in bench.scale.maxsizes.clone() {
-        let runs = if maxsize < LARGE {
-            bench.scale.runs
-        } else {
-            1
-        };
+        let runs = if maxsize < LARGE { bench.scale.runs } else { 1 };
         for run in 0..runs {
             let folder = fresh(&bench.folder.join("maxsize"))?;
             let watch = Watch::default();

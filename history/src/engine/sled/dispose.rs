@@ -10,7 +10,6 @@ use super::disk::{Disk, Done};
 use super::keeper::Keeper;
 use super::seal::bad_path;
 use super::segment::Segment;
-use super::shared::Shared;
 use crate::error::StoreError;
 
 /// Between two strides of what is removed: long enough for a commit to get to the disk.
@@ -55,14 +54,25 @@ impl Leaving {
 }
 
 impl Keeper {
+    /// Between two strides: lets commits get to the disk, unless one waits for what is done here.
+    fn between_strides(&mut self) {
+        self.prepare_between();
+        let keeping = self.shared.keeping.lock();
+        let is_awaited = keeping.waits || keeping.closing || keeping.order.waits();
+        drop(keeping);
+        if !is_awaited {
+            std::thread::park_timeout(PAUSE);
+        }
+    }
+
     /// Removes a file or folder, now or later.
     pub(super) fn discard(&mut self, path: &Path) -> Result<(), StoreError> {
         self.let_go(Leaving::Gone(path.to_owned()))
     }
 
     fn let_go(&mut self, mut leaving: Leaving) -> Result<(), StoreError> {
-        let shared = Arc::clone(&self.shared);
-        let attempted = leaving.attempt(&shared.disk, &mut || pause(&shared));
+        let disk = self.shared.disk.clone();
+        let attempted = leaving.attempt(&disk, &mut || self.between_strides());
         if attempted.is_err() {
             self.leaving.push(leaving);
         }
@@ -114,15 +124,5 @@ impl Keeper {
             return Ok(()); // gone already, or a damaged sealed file, which made place
         }
         self.let_go(leaving)
-    }
-}
-
-/// Lets commits get to the disk, unless one waits for what is done here.
-fn pause(shared: &Shared) {
-    let keeping = shared.keeping.lock();
-    let is_awaited = keeping.wanted > 0 || keeping.closing || keeping.order.waits();
-    drop(keeping);
-    if !is_awaited {
-        std::thread::park_timeout(PAUSE);
     }
 }

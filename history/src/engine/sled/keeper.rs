@@ -247,8 +247,9 @@ impl Keeper {
         self.obey();
         let gone = self.let_all_go();
         self.expire()?;
-        self.make_room()?;
+        // First: a commit may be waiting for it.
         let prepared = self.prepare();
+        self.make_room()?;
         let sealed = self.seal_oldest();
         prepared?;
         self.drop_dead()?;

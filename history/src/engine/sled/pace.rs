@@ -124,19 +124,26 @@ impl Keeper {
 
     /// Between two strides: whoever waits for the next segment gets it, and what is idle gives way.
     fn breathe(&mut self, urgency: Urgency) -> Result<(), SealError> {
-        let shared = Arc::clone(&self.shared);
-        let keeping = shared.keeping.lock();
+        let keeping = self.shared.keeping.lock();
         let waits = keeping.closing || keeping.wanted > 0 || keeping.order.waits();
+        drop(keeping);
         if urgency == Urgency::Idle && waits {
             return Err(SealError::Urgent);
         }
-        let prepares = keeping.next.is_none() && keeping.wants_next;
+        self.prepare_between();
+        Ok(())
+    }
+
+    /// Prepares the next segment in the midst of something else, if that is possible at once.
+    pub(super) fn prepare_between(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let keeping = shared.keeping.lock();
+        let prepares = keeping.next.is_none() && keeping.wants_next && !keeping.closing;
         drop(keeping);
         if prepares && shared.set_aside(EMPTY_SEGMENT) {
             // Where that fails it is tried again, and told, when the work here is done.
             let _ = self.prepare_next();
         }
-        Ok(())
     }
 
     /// `more` is to be written than was set aside, of which `unwritten` is left.

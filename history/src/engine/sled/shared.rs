@@ -130,6 +130,8 @@ pub(super) struct Keeping {
     pub(super) active: Option<Arc<Segment>>,
     /// Bytes that the writer waits for; 0 if it does not.
     pub(super) wanted: u64,
+    /// The writer waits for the keeper, for whatever it may be.
+    pub(super) waits: bool,
     /// Bytes that the commit under way may add to the log; 0 without one.
     pub(super) writing: u64,
     /// The keeper could not do what the writer waits for.

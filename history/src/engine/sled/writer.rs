@@ -308,8 +308,10 @@ impl Writer {
             }
             keeping.wanted = if fits { 0 } else { growth };
             keeping.work = true;
+            keeping.waits = true;
             shared.changed.notify_all();
             shared.changed.wait(&mut keeping);
+            keeping.waits = false;
         }
     }
 }
