@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::engine::cfxdb::Cfxdb;
 use crate::engine::sled::OnDemand;
 use crate::error::OpenError;
 use crate::store::{self, Engine, EventStore, StoreConfig};
@@ -99,8 +100,8 @@ impl OpenStores {
 
     /// Opens or begins a store of which the events are read and written when somebody asks for
     /// them. While there is room within the budget it is opened now, so that damage is found
-    /// now; else only what it says of itself is read. Memory stores, and those that are only read,
-    /// are always open and do not count.
+    /// now; else only what it says of itself is read. A cfxdb store stays open and takes a place
+    /// for as long. Memory stores, and those that are only read, are always open and do not count.
     ///
     /// # Errors
     /// The store cannot be used, or is not this realm's.
@@ -110,9 +111,21 @@ impl OpenStores {
                 path,
                 readonly: false,
             } => Ok(OnDemand::open(&path.clone(), config, self)?),
-            Engine::Sled { readonly: true, .. } | Engine::Memory | Engine::Cfxdb { .. } => {
-                store::open(config)
+            Engine::Cfxdb {
+                path,
+                readonly: false,
+                mode,
+            } => {
+                // It stays open, and so takes a place for good.
+                let admission = self.admit();
+                let store = Arc::new(Cfxdb::open(path, *mode, &config)?);
+                let kept: Weak<Cfxdb> = Arc::downgrade(&store);
+                admission.opened(kept);
+                Ok(store)
             }
+            Engine::Sled { readonly: true, .. }
+            | Engine::Memory
+            | Engine::Cfxdb { readonly: true, .. } => store::open(config),
         }
     }
 

@@ -157,7 +157,8 @@ pub trait EventStore: Send + Sync + fmt::Debug {
 
     /// Purges events of a history, for every filter that holds them, and says how many: when it
     /// returns no answer shows them any more, also after a crash, and they are not on the disk any
-    /// more, but in what was set aside as damaged. Takes what is appended; what is pending is not
+    /// more, but in what was set aside as damaged, and of a cfxdb store in free pages, until they are
+    /// used again or [`compact`](crate::compact) is called. Takes what is appended; what is pending is not
     /// seen. Waits for the disk: every segment that holds some of them is written anew. Bounds
     /// count what is left, and show nothing again that they had dropped.
     ///

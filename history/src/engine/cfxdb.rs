@@ -57,6 +57,7 @@ use crate::error::{AppendError, OpenError, QueryError, StoreError};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, FilterId, FilterTable, StoredTopic};
 use crate::identify::FoundStore;
+use crate::open_stores::Rests;
 use crate::page;
 use crate::query::{PageEnd, Purge, Query, Scope, Viewer};
 use crate::retention;
@@ -229,6 +230,17 @@ impl Cfxdb {
 
     fn reserved(&self) -> Sequence {
         self.shown.read().reserved
+    }
+}
+
+/// It stays open: that costs little, and other processes use it, too.
+impl Rests for Cfxdb {
+    fn last_used(&self) -> Duration {
+        Duration::MAX
+    }
+
+    fn try_rest(&self) -> bool {
+        false
     }
 }
 

@@ -69,7 +69,7 @@ pub static REWAMP_NODE: Section = Section {
             "`sled` stores that are open at the same time, each with a thread, some 25 descriptors \
              and 10 MB where it is written to. Of those that nobody uses right now the one used \
              least recently is closed for another; whoever comes to a closed store waits until it \
-             is open",
+             is open. A `cfxdb` store counts, and stays open",
         )
         .default("128"),
         Key::new(

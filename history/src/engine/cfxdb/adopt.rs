@@ -37,6 +37,16 @@ pub(super) struct Adoption<'a> {
     pub(super) source: Option<&'a Source>,
 }
 
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Adopted {
+    pub(super) progress: Progress,
+    /// The next sequence that is free.
+    pub(super) next: Sequence,
+    /// Publications that no history shows.
+    pub(super) left: u64,
+}
+
 /// A table that others write.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Theirs {
@@ -62,7 +72,7 @@ impl Adoption<'_> {
         &self,
         mut progress: Progress,
         mut next: Sequence,
-    ) -> Result<(Progress, Sequence), Failed> {
+    ) -> Result<Adopted, Failed> {
         let strangers = self.find()?;
         let Strangers {
             publications,
@@ -76,8 +86,13 @@ impl Adoption<'_> {
                  realm, for certain sessions only, or not readable"
             );
         }
+        let left = *hidden;
         if publications.is_empty() {
-            return Ok((progress, next));
+            return Ok(Adopted {
+                progress,
+                next,
+                left,
+            });
         }
         log::info!(
             realm = self.config.realm.as_str();
@@ -107,7 +122,11 @@ impl Adoption<'_> {
                 progress = shelf.commit()?;
             }
         }
-        Ok((progress, next))
+        Ok(Adopted {
+            progress,
+            next,
+            left,
+        })
     }
 
     /// Gives one publication its place; says whether it is still there.

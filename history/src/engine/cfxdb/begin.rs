@@ -16,7 +16,9 @@ use super::sniff::{Sniffed, sniff};
 use super::sound::{Fault, look_into};
 use super::space::{Fill, Limits, PAGE};
 use super::state::{Found, Known, Progress, VERSION, Who};
-use super::state::{configure, read_filters, read_who, write_filters, write_who};
+use super::state::{
+    configure, read_filters, read_left, read_who, write_filters, write_left, write_who,
+};
 use super::tables::Tables;
 use super::visits::close_what_a_crash_left;
 use crate::error::OpenError;
@@ -196,6 +198,8 @@ fn open(
     let (who, tables, known, progress) = who_and_how_far(&env, path, config)?;
     // Whoever else wrote since, as Crossbar does, did so in a transaction of his own.
     let untouched = progress.txn == last_txn;
+    // What no filter covered until now may be what one of these is for.
+    let is_wider = !is_subset(&config.filters, &known) && read_left(&env, &tables)? > 0;
     let recovered = progress.txn > 0 && progress.clean == Sequence::ZERO;
     let (plan, known, progress) = take_over(&env, tables, &who, known, progress, config)?;
     let mut progress = come_down(&env, &plan, progress, config)?;
@@ -205,7 +209,8 @@ fn open(
         clean => clean.max(progress.newest.next()),
     };
     let mut next = next.max(Sequence::new(1));
-    if !untouched {
+    let mut left = None;
+    if !untouched || is_wider {
         let adoption = Adoption {
             env: &env,
             plan: &plan,
@@ -213,7 +218,9 @@ fn open(
             config,
             source: None,
         };
-        (progress, next) = adoption.run(progress, next)?;
+        let adopted = adoption.run(progress, next)?;
+        left = Some(adopted.left);
+        (progress, next) = (adopted.progress, adopted.next);
     }
     if recovered {
         let at_once = Limits::of(config.maxsize).removed_at_once();
@@ -222,6 +229,9 @@ fn open(
     let mut shelf = Shelf::begin(&env, &plan, progress)?;
     shelf.progress.reserved = Sequence::new(next.get().saturating_add(RESERVATION));
     shelf.progress.clean = Sequence::ZERO;
+    if let Some(left) = left {
+        write_left(shelf.rows(), &plan.tables, left)?;
+    }
     let progress = shelf.commit()?;
     env.sync()?;
     Ok(Begun {
@@ -444,6 +454,15 @@ pub(super) fn plan(tables: Tables, key: &StoreKey, known: &[Known]) -> Plan {
         subscriptions: known.iter().map(subscription).collect(),
         limits: limits.collect(),
     }
+}
+
+/// Whether all of these filters were configured before.
+fn is_subset(filters: &[Filter], known: &[Known]) -> bool {
+    let before = |filter: &Filter| {
+        let mut known = known.iter().filter(|known| known.configured);
+        known.any(|known| known.filter.is_same(filter))
+    };
+    filters.iter().all(before)
 }
 
 /// The configured filters with the limits in force.

@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use rewamp_wamp::uri::MatchPolicy;
 use sha2::{Digest as _, Sha256};
 
-use super::adopt::{Adoption, Theirs};
+use super::adopt::{Adopted, Adoption, Theirs};
 use super::begin::{Begun, Failed, filter_table, open_error, own, plan, trust, with_limits};
 use super::lmdb::{Env, LmdbError, Options, Txn, WriteTxn};
 use super::pages::{Format, Pages};
@@ -302,7 +302,9 @@ fn order(path: &Path, config: &StoreConfig, source: &Source) -> Result<Begun, Fa
         source: Some(source),
     };
     let first = progress.newest.next().max(Sequence::new(1));
-    let (mut progress, next) = adoption.run(progress, first)?;
+    let Adopted {
+        mut progress, next, ..
+    } = adoption.run(progress, first)?;
     progress.reserved = next;
     Ok(Begun {
         lock: None,

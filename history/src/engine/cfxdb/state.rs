@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use super::lmdb::{LmdbError, Txn, WriteTxn};
+use super::lmdb::{Env, LmdbError, Txn, WriteTxn};
 use super::tables::Tables;
 use crate::engine::sled::fields::{
-    put_text, put_u32, put_u64, take_array, take_text, take_u8, take_u32, take_u64,
+    put_text, put_u32, put_u64, take_array, take_text, take_u8, take_u32, take_u64, u64_at,
 };
 use crate::engine::sled::head::{policy_byte, policy_from_byte};
 use crate::event::{Sequence, Timestamp};
@@ -23,6 +23,7 @@ pub(super) const VERSION: u8 = 1;
 const WHO: u16 = 0;
 const FILTERS: u16 = 1;
 const PROGRESS: u16 = 2;
+const LEFT: u16 = 3;
 
 /// What stands for no bound.
 const NONE: u64 = u64::MAX;
@@ -226,6 +227,21 @@ pub(super) fn write_who(
 
 pub(super) fn read_filters(txn: &Txn<'_>, tables: &Tables) -> Result<Vec<Known>, LmdbError> {
     filters_of(txn.get(&filters_key(tables))?)
+}
+
+/// How many publications of others were left alone when it was last looked for them.
+pub(super) fn read_left(env: &Env, tables: &Tables) -> Result<u64, LmdbError> {
+    let txn = env.read()?;
+    let row = txn.get(&tables.state(LEFT))?;
+    Ok(row.and_then(|row| u64_at(row, 0)).unwrap_or(0))
+}
+
+pub(super) fn write_left(
+    txn: &mut WriteTxn<'_>,
+    tables: &Tables,
+    left: u64,
+) -> Result<(), LmdbError> {
+    txn.put(&tables.state(LEFT), &left.to_le_bytes())
 }
 
 /// Where the filters are.

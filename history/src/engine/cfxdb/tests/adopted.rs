@@ -227,6 +227,29 @@ fn what_no_filter_covers_is_left_alone_and_shown_by_a_later_one() {
 }
 
 #[test]
+fn what_no_filter_covered_is_shown_by_a_later_one_though_nobody_has_written_since() {
+    let folder = tempfile::tempdir().unwrap();
+    let crossbar = Crossbar::at(folder.path());
+    crossbar.row(1, 1_000, "com.a", &[]);
+    crossbar.row(2, 2_000, "net.a", &[]);
+    drop(crossbar);
+    for (filters, expected) in [
+        (vec![filter("com.", Prefix)], vec![1]),
+        (vec![filter("com.", Prefix)], vec![1]),
+        (
+            vec![filter("com.", Prefix), filter("net.", Prefix)],
+            vec![1],
+        ),
+    ] {
+        let store = open(folder.path(), &filters, None);
+        assert_eq!(ids(&*store, "com."), expected);
+        store.close(store.opened().next_sequence).unwrap();
+    }
+    let store = open(folder.path(), &[filter("net.", Prefix)], None);
+    assert_eq!(ids(&*store, "net."), [2]);
+}
+
+#[test]
 fn keys_of_odd_length_make_a_store_readonly() {
     let folder = tempfile::tempdir().unwrap();
     let crossbar = Crossbar::at(folder.path());
