@@ -212,7 +212,7 @@ fn sessions_are_rows_that_say_when_they_joined_and_left() {
     let published = publish(&mut leaves, "com.a", &json!([1]));
     let ids = (leaves.session, stays.session);
     drop(leaves);
-    let found = within(SOON, "it has left", || {
+    let found = within(4 * SOON, "it has left", || {
         let found = sessions(&store);
         found
             .get(&ids.0)
