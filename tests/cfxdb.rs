@@ -60,7 +60,11 @@ fn publish(client: &mut Client, topic: &str, args: &Value) -> u64 {
 
 /// Publishes so many, acknowledged, and gives the answers.
 fn publish_some(client: &mut Client, from: u64, events: u64) -> Vec<Value> {
-    let text = "x".repeat(100);
+    publish_sized(client, from, events, 100)
+}
+
+fn publish_sized(client: &mut Client, from: u64, events: u64, bytes: usize) -> Vec<Value> {
+    let text = "x".repeat(bytes);
     for number in from..from + events {
         let topic = ["com.a", "com.b"][number as usize % 2];
         let (request, options) = (client.request(), json!({"acknowledge": true}));
@@ -77,7 +81,10 @@ fn is_stored(answer: &Value) -> bool {
 
 /// A minute, and whatever it takes until the store has grown and dropped events in both its sizes.
 const READING: &str = "60";
-const SIZES: [u64; 2] = [8 << 20, 16 << 20];
+const SIZES: [u64; 2] = [32 << 20, 64 << 20];
+/// Bytes of text of each event: large ones, so that a reader is through with all rows in a moment,
+/// also on a machine that is busy. One that takes longer than the store waits would make it full.
+const BYTES: usize = 4_000;
 
 #[test]
 fn python_reads_a_store_for_a_minute_while_the_node_writes_to_it() {
@@ -101,7 +108,7 @@ fn python_reads_a_store_for_a_minute_while_the_node_writes_to_it() {
         };
         while !is_done(&load, &mut client, &mut readers) {
             for _ in 0..60 {
-                load.publish(&mut client, 100);
+                load.publish(&mut client, 50);
             }
             // One more that is killed inside of its transaction.
             let mut held = foreign::python_with_cfxdb(READ, &["hold", path]);
@@ -143,7 +150,7 @@ struct Load {
 
 impl Load {
     fn publish(&mut self, client: &mut Client, events: u64) {
-        let answers = publish_some(client, self.published, events);
+        let answers = publish_sized(client, self.published, events, BYTES);
         let refused = answers.iter().find(|answer| !is_stored(answer));
         assert_eq!(refused, None, "after {}", self.published);
         self.published += events;

@@ -100,14 +100,14 @@ def decode(path, seconds):
                 for event in itertools.islice(rows, random.randrange(200)):
                     publication = schema.publications[txn, event.publication]
                     assert publication.topic.startswith("com."), publication.topic
-                    assert publication.args[1] == "x" * 100
+                    assert set(publication.args[1]) == {"x"}
             with db.begin() as txn:
                 # The whole table piece by piece, each from where the last one ended.
                 rows = schema.publications.select(txn, from_key=behind, return_keys=False)
                 piece = list(itertools.islice(rows, 300))
                 for row in piece:
                     assert row.marshal()["publication"] == row.publication >= behind
-                    assert row.args[1] == "x" * 100 and row.kwargs is None, row.args
+                    assert set(row.args[1]) == {"x"} and row.kwargs is None, row.args
             decoded += len(piece)
             passes += len(piece) < 300
             behind = piece[-1].publication + 1 if len(piece) == 300 else 0
