@@ -6,6 +6,9 @@ mod check; //  names what is wrong with a configuration
 mod show; //   prints the configuration that holds
 mod init; //   writes one to begin with
 mod history; // stores, without a node
+mod record; // another router's events, kept
+pub(crate) mod access; // how other routers are joined
+pub(crate) mod stop; // commands that go on until they are told not to
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -36,6 +39,8 @@ enum Command {
     Init(init::Init),
     /// Look into event stores, copy and check them
     History(Box<history::History>),
+    /// Keep what another router publishes, and answer for it there
+    Record(Box<record::Record>),
     /// Print the version
     Version,
 }
@@ -60,6 +65,19 @@ enum Level {
     Info,
     Debug,
     Trace,
+}
+
+impl From<Level> for log::LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::None => Self::Off,
+            Level::Error => Self::Error,
+            Level::Warn => Self::Warn,
+            Level::Info => Self::Info,
+            Level::Debug => Self::Debug,
+            Level::Trace => Self::Trace,
+        }
+    }
 }
 
 const EXIT_CODES: &str = "\
@@ -103,6 +121,7 @@ impl Command {
             Self::Config(show) => show.run(console),
             Self::Init(init) => init.run(console),
             Self::History(history) => history.run(console),
+            Self::Record(record) => record.run(console),
             Self::Version => {
                 writeln!(console.out, "rewamp {}", env!("CARGO_PKG_VERSION"))?;
                 Ok(0)

@@ -572,7 +572,7 @@ fn two_routers_are_compared_as_their_clients_see_them() {
         "authorised differently: prefix `com.secret.`: allowed by the old router, \
          refused with wamp.error.not_authorized by the new one"
             .to_owned(),
-        format!("publication {} to `com.shop.order`: reordered", answered[2]),
+        format!("publication {} to `com.shop.order`: reordered", answered[3]),
         format!("publication {} to `com.shop.order`: missing", sent[5]),
         format!("publication {} to `com.shop.order`: extra", answered[5]),
     ] {

@@ -25,6 +25,10 @@ mod store_gone; // a store that does not open
 mod failing_disk; // full, broken, read-only, and back
 mod readonly; // a store that is served and not changed
 mod history_files; // histories as files, and stores made of them
+mod recorder; // another router's events, kept
+mod followed; // histories that are exported while they grow
+mod moving; // out of the real Crossbar
+mod crossbar_guide; // there and back, as the guide has it
 mod cfxdb; // Crossbar's store: read by Python, shared with Crossbar
 mod questions; // walks by cursor, the state of many topics, what there is
 mod replay; // the past runs into the live events

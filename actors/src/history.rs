@@ -27,7 +27,7 @@ pub use question::{About, Paging, Question};
 
 pub(crate) use commit::{routed_not_stored, routed_readonly};
 pub(crate) use follow::{Begin, Follow, Followed, NewTrack, TrackKind, What};
-pub(crate) use page::no_such_publication;
+pub(crate) use page::{answer, no_such_publication};
 pub(crate) use record::rfc3339;
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@ mod sessions; // who is here
 mod subscriptions; // who listens to what
 mod replay; // who wants to hear the past
 mod purge; // what has to go
+mod recorded; // what was published at another router
 pub(crate) mod get_events; // what was published
 pub(crate) mod keywords; // with which keywords
 
@@ -30,6 +31,8 @@ use crate::session::encoding;
 use arguments::Arguments;
 
 pub(crate) use lookup::Found;
+pub(crate) use recorded::is_recorded;
+pub use recorded::{Asked, Asking, Named, RECORDED, Recorded, Refused};
 
 /// A procedure of the router.
 pub struct Procedure {

@@ -28,27 +28,8 @@ impl Answers {
     /// # Errors
     /// If it is not.
     pub fn add(&mut self, answer: &Payload) -> Result<u64, RecordError> {
-        let serializer = answer.serializer();
-        let bytes = answer.tail().slice_ref(answer.args().unwrap_or_default());
-        // As many as there are bytes: the connection bounds those.
-        let limits = Limits::default().with_values(usize::MAX);
-        let arguments = read_value(serializer, &bytes, &limits)
-            .map_err(|error| RecordError::new("answer", error))?;
-        let list = arguments.as_list().and_then(|arguments| arguments.first());
-        let list = match list {
-            Some(Value::List(list)) => list,
-            Some(Value::Null) => return Ok(0),
-            _ => return Err(RecordError::new("answer", "is no list of events")),
-        };
         let mut new = 0;
-        for event in list {
-            let Value::Map(event) = event else {
-                return Err(RecordError::new(
-                    "answer",
-                    "holds something that is no event",
-                ));
-            };
-            let record = record(event, serializer)?;
+        for record in answered(answer)? {
             if self.seen.insert(record.publication) {
                 self.records.push(record);
                 new += 1;
@@ -84,6 +65,50 @@ impl Answers {
     }
 }
 
+/// The events of one answer, as they stand there: its one positional argument is a list of records.
+///
+/// # Errors
+/// If it is not.
+pub fn answered(answer: &Payload) -> Result<Vec<Record>, RecordError> {
+    let serializer = answer.serializer();
+    let bytes = answer.tail().slice_ref(answer.args().unwrap_or_default());
+    // As many as there are bytes: the connection bounds those.
+    let limits = Limits::default().with_values(usize::MAX);
+    let arguments = read_value(serializer, &bytes, &limits)
+        .map_err(|error| RecordError::new("answer", error))?;
+    let list = arguments.as_list().and_then(|arguments| arguments.first());
+    let list = match list {
+        Some(Value::List(list)) => list,
+        Some(Value::Null) => return Ok(Vec::new()),
+        _ => return Err(RecordError::new("answer", "is no list of events")),
+    };
+    let records = list.iter().map(|event| match event {
+        Value::Map(event) => record(event, serializer),
+        _ => Err(RecordError::new(
+            "answer",
+            "holds something that is no event",
+        )),
+    });
+    records.collect()
+}
+
+/// What an EVENT has in its details for those who read its payload, as it is stored.
+pub fn further_details(details: &Dict) -> Option<Bytes> {
+    let of_payload =
+        |key: &str| key.starts_with("ppt_") || [ENC_ALGO, ENC_KEY, ENC_SERIALIZER].contains(&key);
+    let further: Dict = details
+        .iter()
+        .filter(|(key, _)| of_payload(key))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    if further.is_empty() {
+        return None;
+    }
+    let mut out = BytesMut::new();
+    append_value(Serializer::MsgPack, &Value::Map(further), &mut out).ok()?;
+    Some(out.freeze())
+}
+
 fn record(event: &Dict, serializer: Serializer) -> Result<Record, RecordError> {
     let number = |key: &str| event.get(key).and_then(Value::as_u64);
     let text = |keys: [&str; 2]| {
@@ -116,29 +141,12 @@ fn record(event: &Dict, serializer: Serializer) -> Result<Record, RecordError> {
             authrole: text(["publisher_authrole", "authrole"]).unwrap_or_default(),
         }),
         receivers: ReceiverLists::default(),
-        details: further(event)?,
+        details: match event.get("details") {
+            Some(Value::Map(details)) => further_details(details),
+            _ => None,
+        },
         payload: payload(event, serializer)?,
     })
-}
-
-/// What the EVENT had in its details for those who read its payload.
-fn further(event: &Dict) -> Result<Option<Bytes>, RecordError> {
-    let Some(Value::Map(details)) = event.get("details") else {
-        return Ok(None);
-    };
-    let of_payload =
-        |key: &str| key.starts_with("ppt_") || [ENC_ALGO, ENC_KEY, ENC_SERIALIZER].contains(&key);
-    let mut kept = Dict::new();
-    for (key, value) in details.iter().filter(|(key, _)| of_payload(key)) {
-        kept.insert(key.clone(), value.clone());
-    }
-    if kept.is_empty() {
-        return Ok(None);
-    }
-    let mut bytes = BytesMut::new();
-    append_value(Serializer::MsgPack, &Value::Map(kept), &mut bytes)
-        .map_err(|why| RecordError::new("details", why))?;
-    Ok(Some(bytes.freeze()))
 }
 
 fn payload(event: &Dict, serializer: Serializer) -> Result<Payload, RecordError> {
@@ -222,6 +230,19 @@ mod tests {
         assert_eq!(records[0].payload.tail(), &br#""\u0000AQI=""#[..]);
         let details = records[0].details_as_json();
         assert_eq!(details.as_deref(), Some(r#"{"enc_algo":"cryptobox"}"#));
+    }
+
+    #[test]
+    fn what_else_the_details_say_of_an_event_stays() {
+        let said = r#"[{"time_ns":1,"publication":1,"topic":"a","details":
+                        {"topic":"a","publisher":7,"_sequence":3,"ppt_scheme":"x_mine"}}]"#;
+        let records = answered(&answer(said)).unwrap();
+        let kept = records[0].details.as_ref().unwrap();
+        let value = read_value(Serializer::MsgPack, kept, &Limits::default()).unwrap();
+        let expected = Dict::from([("ppt_scheme", "x_mine")]);
+        assert_eq!(value, Value::Map(expected));
+        let said = r#"[{"time_ns":1,"publication":1,"topic":"a","details":{"topic":"a"}}]"#;
+        assert_eq!(answered(&answer(said)).unwrap()[0].details, None);
     }
 
     #[test]

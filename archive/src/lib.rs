@@ -16,7 +16,7 @@ mod time; //        as text
 #[cfg(test)]
 mod tests;
 
-pub use answer::Answers;
+pub use answer::{Answers, answered, further_details};
 pub use draft::{Draft, DraftError, Finished, draft_path};
 pub use record::{Record, RecordError};
 pub use source::{ReadError, read};

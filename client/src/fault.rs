@@ -1,14 +1,16 @@
 //! What can go wrong with another router.
 
 use std::io;
-use std::net::TcpStream;
 
 use bytes::Bytes;
 use rewamp_wamp::message::{self, Message};
 use rewamp_wamp::serializer::Serializer;
 use rewamp_wamp::value::Value;
+use tungstenite::error::ProtocolError;
 use tungstenite::handshake::HandshakeError;
 use tungstenite::handshake::client::ClientHandshake;
+
+use crate::tls::Stream;
 
 /// Why another router did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,9 @@ pub enum ClientError {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Io(io::Error),
+    /// No TLS, or not with whom it should be.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// No WebSocket, or not one as it should be.
     #[error("no WebSocket as it should be: {0}")]
     WebSocket(Box<tungstenite::Error>),
@@ -92,7 +97,7 @@ impl ClientError {
         Self::Protocol(format!("{:?} is not expected here", message.message_type()))
     }
 
-    pub(crate) fn from_handshake(error: HandshakeError<ClientHandshake<TcpStream>>) -> Self {
+    pub(crate) fn from_handshake(error: HandshakeError<ClientHandshake<Stream>>) -> Self {
         match error {
             HandshakeError::Failure(error) => error.into(),
             HandshakeError::Interrupted(_) => Self::Silent,
@@ -106,6 +111,9 @@ impl From<tungstenite::Error> for ClientError {
             tungstenite::Error::Io(error) => Self::Io(error),
             tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => {
                 Self::Closed(String::new())
+            }
+            tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+                Self::Closed("without a word".to_owned())
             }
             other => Self::WebSocket(Box::new(other)),
         }

@@ -1,4 +1,4 @@
-//! Where a router is: `ws://host[:port]/path`.
+//! Where a router is: `ws://host[:port]/path`, or `wss://` for TLS.
 
 use std::fmt;
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::fault::ClientError;
+use crate::tls::{Stream, Trust};
 
 /// How long one address is tried.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -16,6 +17,7 @@ pub struct Url {
     text: String,
     /// With the port.
     host: String,
+    encrypted: bool,
 }
 
 impl Url {
@@ -24,7 +26,22 @@ impl Url {
         &self.text
     }
 
-    pub(crate) fn connect(&self) -> Result<TcpStream, ClientError> {
+    /// A connection to there, encrypted if the URL says so.
+    pub(crate) fn connect(&self, trust: &Trust) -> Result<Stream, ClientError> {
+        let stream = self.reach()?;
+        match self.encrypted {
+            true => trust.over(stream, self.name()),
+            false => Ok(Stream::Plain(stream)),
+        }
+    }
+
+    /// The host without port and brackets: what its certificate has to name.
+    fn name(&self) -> &str {
+        let (name, _) = self.host.rsplit_once(':').unwrap_or((&self.host, ""));
+        name.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    fn reach(&self) -> Result<TcpStream, ClientError> {
         let unreachable = |source| ClientError::Unreachable {
             host: self.host.clone(),
             source,
@@ -51,12 +68,15 @@ impl FromStr for Url {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Some(rest) = text.strip_prefix("ws://") else {
-            return Err("ws://HOST[:PORT]/PATH is expected; TLS is not built yet".to_owned());
+        let expected = || "ws://HOST[:PORT]/PATH or wss://HOST[:PORT]/PATH is expected".to_owned();
+        let (rest, encrypted) = match (text.strip_prefix("ws://"), text.strip_prefix("wss://")) {
+            (Some(rest), _) => (rest, false),
+            (None, Some(rest)) => (rest, true),
+            (None, None) => return Err(expected()),
         };
         let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if host.is_empty() || host.contains('@') || rest.contains('#') {
-            return Err("ws://HOST[:PORT]/PATH is expected".to_owned());
+            return Err(expected());
         }
         let has_port = match host.rsplit_once(':') {
             // An IPv6 address has colons of its own, in brackets.
@@ -65,7 +85,7 @@ impl FromStr for Url {
         };
         let host = match has_port {
             true => host.to_owned(),
-            false => format!("{host}:80"),
+            false => format!("{host}:{}", if encrypted { 443 } else { 80 }),
         };
         if host
             .rsplit_once(':')
@@ -76,6 +96,7 @@ impl FromStr for Url {
         Ok(Self {
             text: text.to_owned(),
             host,
+            encrypted,
         })
     }
 }
@@ -92,12 +113,15 @@ mod tests {
             ("ws://[::1]:8080/ws", "[::1]:8080"),
             ("ws://[::1]/ws", "[::1]:80"),
             ("ws://router.example/ws?x=1", "router.example:80"),
+            ("wss://router.example/ws", "router.example:443"),
+            ("wss://[::1]/ws", "[::1]:443"),
         ] {
             assert_eq!(text.parse::<Url>().unwrap().host, host);
         }
+        assert_eq!("wss://[::1]/ws".parse::<Url>().unwrap().name(), "::1");
         for wrong in [
             "",
-            "wss://a/",
+            "wss:///ws",
             "http://a/",
             "ws://",
             "ws:///ws",

@@ -72,5 +72,6 @@ pub(crate) fn outlives(reopen: Reopen<'_>) {
     ages::a_raised_max_age_does_not_revive_what_was_dropped(reopen);
     lives::a_filter_that_returns_has_its_old_events_and_none_from_between(reopen);
     lives::a_filter_that_returns_has_none_of_what_others_kept_of_its_topics(reopen);
+    lives::what_was_noted_as_missing_is_told_in_every_life(reopen);
     lives::a_closed_store_takes_nothing_more(reopen);
 }

@@ -174,6 +174,14 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// What has been lost or set aside, since ever; see [`Lost`].
     fn lost(&self) -> Vec<Lost>;
 
+    /// Notes that what sequences from `from` to `to` would have had is missing, such as what was
+    /// published while nobody listened; durable when it returns. Sequences that were given to
+    /// nothing else, or a later note would be about another's.
+    ///
+    /// # Errors
+    /// If the store is only read, or its disk does not let it.
+    fn note_lost(&self, lost: Lost) -> Result<(), StoreError>;
+
     /// Damaged parts that were set aside since the realm began.
     fn set_aside(&self) -> u64 {
         self.opened().set_aside.len() as u64
@@ -378,6 +386,42 @@ pub struct Lost {
     pub to: Sequence,
     /// Why, for people.
     pub why: String,
+}
+
+/// Runs of lost sequences that are kept; beyond that, neighbours become one.
+pub(crate) const MAX_LOST: usize = 256;
+
+impl Lost {
+    /// Adds it to what was lost; says whether that is news.
+    pub(crate) fn note(self, lost: &mut Vec<Self>) -> bool {
+        let known = |other: &Self| other.from <= self.from && self.to <= other.to;
+        if self.from > self.to || lost.iter().any(known) {
+            return false;
+        }
+        lost.push(self);
+        lost.sort_by_key(|lost| lost.from);
+        if lost.len() > MAX_LOST {
+            join_closest(lost);
+        }
+        true
+    }
+}
+
+fn join_closest(lost: &mut Vec<Lost>) {
+    let gap = |pair: &[Lost]| match pair {
+        [one, other] => other.from.get().saturating_sub(one.to.get()),
+        _ => u64::MAX,
+    };
+    let pairs = lost.windows(2).enumerate();
+    let closest = pairs.min_by_key(|(_, pair)| gap(pair)).map(|(at, _)| at);
+    if let Some(at) = closest
+        && at + 1 < lost.len()
+    {
+        let joined = lost.remove(at + 1);
+        if let Some(lost) = lost.get_mut(at) {
+            lost.to = lost.to.max(joined.to);
+        }
+    }
 }
 
 /// What an append did.

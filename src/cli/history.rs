@@ -5,6 +5,7 @@ mod which; //    the stores that are meant
 mod list; //     what they hold
 mod get; //      events of one
 mod export; //   all of them, into a file
+mod follow; //   and what comes as well
 mod import; //   and out of one
 mod ask; //      or out of a running router
 mod convert; //  from a store into another
@@ -21,6 +22,8 @@ use std::io;
 use clap::{Args, Subcommand};
 
 use super::{Console, FAILED};
+
+pub(super) use import::{Kind, MAXSIZE};
 
 /// Look into event stores, copy and check them.
 #[derive(Debug, Args)]

@@ -27,6 +27,7 @@ pub(crate) struct Program {
     name: String,
     child: Child,
     output: TempDir,
+    patience: Duration,
 }
 
 /// A Python program of the repository, with Autobahn|Python at hand.
@@ -60,6 +61,36 @@ pub(crate) fn crossbar(directory: &Path) -> Program {
     Program::start("crossbar", command)
 }
 
+/// A shell script in a folder, with `rewamp`, `crossbar` and a `python` that has both Autobahn and
+/// Crossbar's store at hand.
+pub(crate) fn shell_with_crossbar(folder: &Path, script: &str) -> Program {
+    let directory = |program: &Path| program.parent().expect("it is in a folder").to_owned();
+    let mut paths = vec![
+        directory(crossbars_python()),
+        directory(Path::new(env!("CARGO_BIN_EXE_rewamp"))),
+    ];
+    let inherited = std::env::var_os("PATH").expect("there is a path");
+    paths.extend(std::env::split_paths(&inherited));
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script])
+        .env("PATH", std::env::join_paths(paths).expect("paths"))
+        .env_remove("CROSSBAR_CONFIG")
+        .env_remove("CROSSBAR_DIR")
+        .current_dir(folder);
+    let mut program = Program::start("the script", command);
+    // Several routers start in it, one after another.
+    program.patience = 8 * PROGRAM_TIME;
+    program
+}
+
+/// Our own program, for what it does besides running a node.
+pub(crate) fn rewamp(arguments: &[&str]) -> Program {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rewamp"));
+    command.args(arguments);
+    Program::start("rewamp", command)
+}
+
 /// A JavaScript program of the repository, with Autobahn|JS, Wampy and ws at hand.
 pub(crate) fn node(program: &str, arguments: &[&str]) -> Program {
     // Node looks for packages above the program's own folder, and then here. A CommonJS matter:
@@ -91,6 +122,7 @@ impl Program {
             name: name.to_owned(),
             child,
             output,
+            patience: PROGRAM_TIME,
         }
     }
 
@@ -135,19 +167,45 @@ impl Program {
 
     /// SIGINT, as from a terminal, and the end of the program.
     pub(crate) fn interrupt(mut self) {
-        let sent = Command::new("kill")
-            .args(["-s", "INT", &self.child.id().to_string()])
-            .status();
-        assert!(sent.is_ok_and(|status| status.success()));
+        self.signal("INT");
         self.ended();
     }
 
+    /// SIGTERM, and how the program ends by itself: its exit code, and what it said.
+    pub(crate) fn terminate(mut self) -> (Option<i32>, String) {
+        self.signal("TERM");
+        (self.ended().code(), self.said())
+    }
+
+    /// How the program ends by itself: its exit code, and what it said.
+    pub(crate) fn ends(mut self) -> (Option<i32>, String) {
+        (self.ended().code(), self.said())
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status();
+        assert!(sent.is_ok_and(|status| status.success()));
+    }
+
+    /// Waits until the program has said something, to whichever stream.
+    pub(crate) fn waits_until_it_says(&self, what: &str) {
+        let found = deadline::poll(PROGRAM_TIME, || self.said().contains(what).then_some(()));
+        assert!(
+            found.is_some(),
+            "{} does not say {what}\n{}",
+            self.name,
+            self.said()
+        );
+    }
+
     fn ended(&mut self) -> ExitStatus {
-        let child = &mut self.child;
-        let ended = deadline::poll(PROGRAM_TIME, || child.try_wait().expect("it is our child"));
+        let (child, patience) = (&mut self.child, self.patience);
+        let ended = deadline::poll(patience, || child.try_wait().expect("it is our child"));
         ended.unwrap_or_else(|| {
             panic!(
-                "{} is not done after {PROGRAM_TIME:?}\n{}",
+                "{} is not done after {patience:?}\n{}",
                 self.name,
                 self.said()
             )

@@ -95,7 +95,7 @@ fn length(event: &EventRef<'_>) -> usize {
 
 /// Answers a question with one framed message: RESULT, or ERROR. `size` is what the last answer
 /// took and this one probably will.
-pub(super) fn answer(
+pub(crate) fn answer(
     store: &dyn EventStore,
     pending: &Pending,
     question: &Question,

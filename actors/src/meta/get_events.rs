@@ -5,7 +5,7 @@
 
 use rewamp_history::{EventStore, Incarnation, Query, Scope, Viewer};
 use rewamp_wamp::error_uri;
-use rewamp_wamp::id::RequestId;
+use rewamp_wamp::id::{RequestId, SubscriptionId};
 use rewamp_wamp::uri::is_restricted;
 use rewamp_wamp::value::{Dict, Value};
 
@@ -34,44 +34,70 @@ pub(super) fn question(
     args: &mut Arguments,
 ) -> Result<Question, Failure> {
     let store = store(realm, args, "subscription_id")?;
-    let by_spec = args.has_keyword_besides(&["subscription_id"]);
-    let walking = walking(args, store.opened().incarnation)?;
+    let reading = Reading::begin(args, store.opened().incarnation)?;
     let known = realm.subscription(args.id("subscription_id")?)?;
     let scope = scope(realm, member, &known)?;
-    let keywords = Keywords::read(args)?;
-    let walks = !matches!(walking, Walking::Not);
-    let (walk, resume, limit) = match walking {
-        Walking::GoesOn(cursor) => {
-            let limit = keywords.go_on(args, known.id, &cursor.walk)?;
-            let Cursor { walk, resume, .. } = *cursor;
-            (walk, Some(resume), limit)
-        }
-        Walking::Begins | Walking::Not => {
-            let walk = keywords.walk(known.id, by_spec);
-            let limit = walk.limit;
-            (walk, None, limit)
-        }
-    };
-    if walks && limit == Some(0) {
-        return Err(args.invalid("limit", "is below 1, which no walk ends with"));
-    }
-    let page = limit.map_or(PAGE, |limit| limit.min(PAGE));
-    let capped = limit.is_none_or(|limit| limit > PAGE);
-    let query = Query {
-        // One more than the page shows tells whether there would have been others.
-        limit: if capped || walks { page + 1 } else { page },
-        resume,
-        ..query(member, scope, &walk)
-    };
-    let paging = Paging {
-        page,
-        capped,
-        walk: walks.then(|| Box::new(walk)),
-    };
+    let (query, paging) = reading.query(args, known.id, scope, viewer(member))?;
     Ok(ask(realm, member, &known, query, About::Events(paging)))
 }
 
-fn query(member: &Member, scope: Scope, walk: &Walk) -> Query {
+/// How a call is read: by whose rules, and whether it is a page of a walk.
+pub(super) struct Reading {
+    by_spec: bool,
+    walking: Walking,
+}
+
+impl Reading {
+    /// Looks at the arguments, of which none but the subscription has been taken.
+    pub(super) fn begin(args: &mut Arguments, incarnation: Incarnation) -> Result<Self, Failure> {
+        let by_spec = args.has_keyword_besides(&["subscription_id"]);
+        let walking = walking(args, incarnation)?;
+        Ok(Self { by_spec, walking })
+    }
+
+    /// Takes the other arguments: what is asked of the history, and how much of it at once.
+    pub(super) fn query(
+        self,
+        args: &mut Arguments,
+        subscription: SubscriptionId,
+        scope: Scope,
+        viewer: Viewer,
+    ) -> Result<(Query, Paging), Failure> {
+        let keywords = Keywords::read(args)?;
+        let walks = !matches!(self.walking, Walking::Not);
+        let (walk, resume, limit) = match self.walking {
+            Walking::GoesOn(cursor) => {
+                let limit = keywords.go_on(args, subscription, &cursor.walk)?;
+                let Cursor { walk, resume, .. } = *cursor;
+                (walk, Some(resume), limit)
+            }
+            Walking::Begins | Walking::Not => {
+                let walk = keywords.walk(subscription, self.by_spec);
+                let limit = walk.limit;
+                (walk, None, limit)
+            }
+        };
+        if walks && limit == Some(0) {
+            return Err(args.invalid("limit", "is below 1, which no walk ends with"));
+        }
+        let page = limit.map_or(PAGE, |limit| limit.min(PAGE));
+        let capped = limit.is_none_or(|limit| limit > PAGE);
+        let query = Query {
+            // One more than the page shows tells whether there would have been others.
+            limit: if capped || walks { page + 1 } else { page },
+            resume,
+            ..query(scope, viewer, &walk)
+        };
+        let paging = Paging {
+            page,
+            capped,
+            walk: walks.then(|| Box::new(walk)),
+        };
+        Ok((query, paging))
+    }
+}
+
+fn query(scope: Scope, viewer: Viewer, walk: &Walk) -> Query {
     Query {
         topic: walk.topic.clone(),
         time: walk.time,
@@ -80,7 +106,7 @@ fn query(member: &Member, scope: Scope, walk: &Walk) -> Query {
         last_per_topic: walk.last_per_topic,
         reverse: walk.reverse,
         budget: BUDGET,
-        ..Query::all(scope, viewer(member))
+        ..Query::all(scope, viewer)
     }
 }
 
@@ -93,6 +119,14 @@ pub(super) fn info(
     let store = store(realm, args, "subscription")?;
     let known = realm.subscription(args.id("subscription")?)?;
     let scope = scope(realm, member, &known)?;
+    let maxsize = realm.history.as_ref().map(|history| history.maxsize());
+    let limits = limits(store, &scope, maxsize);
+    let query = Query::all(scope, viewer(member));
+    Ok(ask(realm, member, &known, query, About::Info(limits)))
+}
+
+/// The bounds in force for a history, by the names of their configuration keys.
+pub(super) fn limits(store: &dyn EventStore, scope: &Scope, maxsize: Option<u64>) -> Dict {
     let mut limits = Dict::new();
     let configured = store
         .filters()
@@ -110,16 +144,15 @@ pub(super) fn info(
             limits.insert("max-age", seconds(age));
         }
     }
-    if let Some(history) = &realm.history {
-        limits.insert("maxsize", history.maxsize());
+    if let Some(maxsize) = maxsize {
+        limits.insert("maxsize", maxsize);
     }
     let full = match store.room() {
         u64::MAX => "drop-oldest",
         _ => "refuse",
     };
     limits.insert("full", full);
-    let query = Query::all(scope, viewer(member));
-    Ok(ask(realm, member, &known, query, About::Info(limits)))
+    limits
 }
 
 /// Whole seconds as an integer, as they are mostly configured.

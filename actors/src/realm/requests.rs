@@ -23,6 +23,7 @@ use crate::broker::{self, Created};
 use crate::dealer::{Refusal, Registration, Stretch};
 use crate::history::{Begin, Replay};
 use crate::meta::get_events::GET_EVENTS;
+use crate::meta::is_recorded;
 
 /// Subscriptions that one session holds, at most. 65,536: above it, a pattern is what is meant.
 const SUBSCRIPTIONS: usize = 65_536;
@@ -269,7 +270,7 @@ impl Realm {
             uri: error_uri::INVALID_URI,
             text: format!("register for invalid procedure URI '{procedure}': {error}"),
         })?;
-        if is_restricted(procedure) {
+        if is_restricted(procedure) && !is_recorded(procedure) {
             return Err(Refusal {
                 uri: error_uri::INVALID_URI,
                 text: format!("register for restricted procedure URI '{procedure}'"),
@@ -335,7 +336,7 @@ impl Realm {
                 return self.refuse(member, MessageType::Call, call.request, &refusal);
             }
         };
-        if is_restricted(&call.procedure) {
+        if is_restricted(&call.procedure) && !is_recorded(&call.procedure) {
             self.call_meta(member, call);
         } else {
             self.dealer

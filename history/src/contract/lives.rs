@@ -8,6 +8,7 @@ use super::Reopen;
 use super::desk::{Desk, filter, limited};
 use crate::error::{QueryError, StoreError};
 use crate::query::Query;
+use crate::store::Lost;
 
 pub(crate) fn a_history_is_the_same_after_a_restart(reopen: Reopen<'_>) {
     for clean in [true, false] {
@@ -45,6 +46,33 @@ pub(crate) fn a_history_is_the_same_after_a_restart(reopen: Reopen<'_>) {
                 ..Desk::at(store)
             };
             assert_eq!(events(&desk), before);
+        }
+    }
+}
+
+pub(crate) fn what_was_noted_as_missing_is_told_in_every_life(reopen: Reopen<'_>) {
+    let folder = tempfile::tempdir().unwrap();
+    let filters = [filter("com.", Prefix)];
+    let mut expected = Vec::new();
+    for clean in [true, false, true] {
+        let mut desk = Desk::at(reopen(folder.path(), &filters, None));
+        assert_eq!(desk.store.lost(), expected);
+        desk.publish("com.a");
+        // A sequence of its own, that no event has.
+        let gap = desk.accept("com.a").sequence;
+        let lost = Lost {
+            from: gap,
+            to: gap,
+            why: format!("nobody listened before {gap}"),
+        };
+        desk.store.note_lost(lost.clone()).unwrap();
+        expected.push(lost.clone());
+        assert_eq!(desk.store.lost(), expected);
+        desk.store.note_lost(lost).unwrap();
+        desk.publish("com.a");
+        assert_eq!(desk.store.lost(), expected, "once is enough");
+        if clean {
+            desk.store.close(desk.next).unwrap();
         }
     }
 }

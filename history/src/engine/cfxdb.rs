@@ -50,7 +50,7 @@ use self::patterns::Patterns;
 use self::readonly::{Identity, begin_readonly};
 use self::shelf::Plan;
 use self::space::{Fill, Limits};
-use self::state::Progress;
+use self::state::{Progress, read_lost};
 use self::visits::Visits;
 use self::writer::Writing;
 use crate::error::{AppendError, OpenError, QueryError, StoreError};
@@ -96,6 +96,8 @@ pub(crate) struct Cfxdb {
     bytes: AtomicU64,
     /// See [`EventStore::room`].
     room: AtomicU64,
+    /// See [`EventStore::lost`].
+    lost: Mutex<Vec<Lost>>,
     /// Where the rows of publications are, if not in the same file.
     source: Option<Source>,
     /// The folder is ours as long as this lives.
@@ -171,6 +173,8 @@ impl Cfxdb {
         } = begun;
         let failed = |error| begin::open_error(path, error);
         let patterns = Patterns::read(&env, &plan).map_err(failed)?;
+        let lost = env.read().and_then(|txn| read_lost(&txn, &plan.tables));
+        let lost = lost.map_err(failed)?;
         let limits = Limits::of(config.maxsize);
         let visits = Visits::begin(&env, &plan, &config.realm, limits).map_err(failed)?;
         let fill = Fill::of(&env, limits).map_err(failed)?;
@@ -183,7 +187,7 @@ impl Cfxdb {
             bytes: source.as_ref().map_or(fill.bytes, |source| source.bytes),
             readonly,
             recovered,
-            lost: Vec::new(),
+            lost: lost.clone(),
             set_aside: Vec::new(),
             path: Some(path.to_owned()),
         };
@@ -195,6 +199,7 @@ impl Cfxdb {
             unsynced: AtomicBool::new(false),
             synced_at: AtomicU64::new(0),
             room: AtomicU64::new(0),
+            lost: Mutex::new(lost),
             bytes: AtomicU64::new(opened.bytes),
             now: AtomicU64::new(progress.told.nanos()),
             shown: RwLock::new(Arc::new(progress.clone())),
@@ -410,7 +415,12 @@ impl EventStore for Cfxdb {
     }
 
     fn lost(&self) -> Vec<Lost> {
-        Vec::new()
+        self.lost.lock().clone()
+    }
+
+    fn note_lost(&self, lost: Lost) -> Result<(), StoreError> {
+        self.writable()?;
+        self.note_gap(lost)
     }
 
     fn keeps_visits(&self) -> bool {

@@ -40,6 +40,7 @@ pub(crate) struct Memory {
     /// The latest time that the store was told.
     now: AtomicU64,
     shelf: RwLock<Shelf>,
+    lost: Mutex<Vec<Lost>>,
 }
 
 impl Memory {
@@ -90,6 +91,7 @@ impl Memory {
             )),
             key,
             filters,
+            lost: Mutex::default(),
             patterns: Mutex::default(),
             reserved: AtomicU64::new(reserved.get()),
             closed: AtomicBool::new(false),
@@ -268,7 +270,12 @@ impl EventStore for Memory {
     }
 
     fn lost(&self) -> Vec<Lost> {
-        Vec::new()
+        self.lost.lock().clone()
+    }
+
+    fn note_lost(&self, lost: Lost) -> Result<(), StoreError> {
+        lost.note(&mut self.lost.lock());
+        Ok(())
     }
 
     fn close(&self, _next: Sequence) -> Result<(), StoreError> {

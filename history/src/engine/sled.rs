@@ -492,6 +492,13 @@ impl EventStore for Sled {
         self.shared.catalog.lock().lost.clone()
     }
 
+    fn note_lost(&self, lost: Lost) -> Result<(), StoreError> {
+        match self.opened.readonly {
+            true => Err(StoreError::ReadOnly),
+            false => self.shared.note_gap(&lost),
+        }
+    }
+
     fn close(&self, next: Sequence) -> Result<(), StoreError> {
         if self.opened.readonly {
             return Ok(());

@@ -5,16 +5,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rewamp_archive::{Answers, Record};
-use rewamp_client::{Client, ClientError, Login, Url};
+use rewamp_client::{ClientError, Url};
 use rewamp_history::Filter;
 use rewamp_wamp::value::{Dict, Value};
 
 use super::import::filter;
 use super::{Failure, failed};
 use crate::cli::Console;
-
-/// The variable that has the secret: a command line is seen by everybody on the machine.
-const SECRET: &str = "REWAMP_SECRET";
+use crate::cli::access::Access;
 
 /// Whom is asked for what.
 #[derive(Debug, Args)]
@@ -27,24 +25,6 @@ pub(super) struct Asked {
     topics: Option<PathBuf>,
     #[command(flatten)]
     access: Access,
-}
-
-/// As whom another router is joined.
-#[derive(Debug, Args)]
-pub(super) struct Access {
-    /// Log in as this user, with the ticket or secret in REWAMP_SECRET
-    #[arg(long, value_name = "NAME")]
-    authid: Option<String>,
-}
-
-impl Access {
-    pub(super) fn login(&self, realm: &str) -> Login {
-        Login {
-            realm: realm.into(),
-            authid: self.authid.as_deref().map(Into::into),
-            secret: self.authid.as_ref().and(std::env::var(SECRET).ok()),
-        }
-    }
 }
 
 impl Asked {
@@ -65,9 +45,9 @@ impl Asked {
         let Some(url) = &self.from else {
             return Ok(Vec::new());
         };
-        let login = self.access.login(realm.unwrap_or_default());
         let at = |error: ClientError| failed(format!("{url}: {error}"));
-        let mut client = Client::join(url, &login).map_err(at)?;
+        let realm = realm.unwrap_or_default();
+        let mut client = self.access.join(url, realm).map_err(failed)?;
         let mut answers = Answers::default();
         for topic in self.topics()? {
             let name = format!("{} `{}`", topic.match_policy.name(), topic.uri);

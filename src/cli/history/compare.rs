@@ -10,19 +10,23 @@ use rewamp_client::{Client, ClientError, Url};
 use rewamp_history::Filter;
 use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::message::Message;
-use serde_json::Value;
+use rewamp_wamp::value::Dict;
 
-use super::ask::{Access, topics};
+use super::ask::topics;
 use super::comparison::{Comparison, Difference, Seen, Side};
 use super::{Failure, MISSING, Outcome, failed};
 use crate::cli::Console;
-use crate::config::age;
+use crate::cli::access::Access;
+use crate::cli::record::span;
 
 /// Events that wait to be compared; a router that sends more is read more slowly.
 const QUEUE: usize = 4_096;
 
 /// How long one router is waited for after the end.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long both routers have to be listened to before differences count.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// How often the end is looked for.
 const LOOK: Duration = Duration::from_millis(100);
@@ -62,9 +66,7 @@ impl Compare {
         let topics = topics(&self.topics)?;
         let (tell, told) = sync_channel(QUEUE);
         for (side, url) in [(Side::Old, &self.old), (Side::New, &self.new)] {
-            let login = self.access.login(&self.realm);
-            let client =
-                Client::join(url, &login).map_err(|error| failed(format!("{url}: {error}")))?;
+            let client = self.access.join(url, &self.realm).map_err(failed)?;
             let (topics, tell) = (topics.clone(), tell.clone());
             let thread = std::thread::Builder::new().name(format!("{side:?}"));
             thread
@@ -85,17 +87,23 @@ impl Compare {
     ) -> Result<u64, Failure> {
         let mut comparison = Comparison::default();
         let (mut refused, mut differences) = (Vec::new(), 0);
-        // Both listen before what they send is compared.
-        let mut early = Vec::new();
-        while refused.len() < 2 {
-            match told.recv() {
+        // Both listen before what they send is compared, and for a while: an event that was under
+        // way then may have been sent by one of them before.
+        let mut settled = None;
+        while settled.is_none_or(|at| Instant::now() < at) {
+            match told.recv_timeout(LOOK) {
                 Ok((side, News::Subscribed(answers))) => refused.push((side, answers)),
-                Ok((_, News::Event(seen))) => early.push(seen),
+                Ok((side, News::Event(seen))) => comparison.add_early(side, seen),
                 Ok((side, News::Ended(error))) => return Err(self.ended(side, &error)),
-                Err(_) => return Err(failed("both routers ended the session")),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(failed("both routers ended the session"));
+                }
+            }
+            if refused.len() == 2 {
+                settled.get_or_insert_with(|| Instant::now() + SETTLE);
             }
         }
-        drop(early);
         differences += tell_refused(topics, &refused, console)?;
         writeln!(console.err, "both are listened to")?;
         let end = Instant::now() + self.time;
@@ -142,7 +150,7 @@ fn listen(mut client: Client, topics: &[Filter], side: Side, tell: &SyncSender<(
     let mut subscriptions: Vec<(SubscriptionId, ByteString)> = Vec::new();
     let mut answers = Vec::new();
     for topic in topics {
-        match client.subscribe(&topic.uri, topic.match_policy) {
+        match client.subscribe(&topic.uri, topic.match_policy, Dict::new()) {
             Ok(id) => {
                 subscriptions.push((id, topic.uri.clone()));
                 answers.push(None);
@@ -158,7 +166,7 @@ fn listen(mut client: Client, topics: &[Filter], side: Side, tell: &SyncSender<(
         return;
     }
     loop {
-        let news = match client.receive(Instant::now() + LOOK) {
+        let news = match client.receive(LOOK) {
             Ok(Some(Message::Event(event))) => {
                 let mut known = subscriptions.iter();
                 let Some((_, topic)) = known.find(|(id, _)| *id == event.subscription) else {
@@ -225,8 +233,4 @@ fn tell_all(differences: Vec<Difference>, console: &mut Console<'_>) -> Result<u
         )?;
     }
     Ok(count)
-}
-
-fn span(text: &str) -> Result<Duration, String> {
-    age::read(&Value::from(text)).ok_or_else(|| format!("expected {}", age::ALLOWED))
 }

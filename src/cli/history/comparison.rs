@@ -9,9 +9,13 @@ use rewamp_wamp::message::Event;
 use rewamp_wamp::payload::Payload;
 use rewamp_wamp::value::Value;
 
-/// Events of one topic that wait for their counterpart, for each router; beyond that the oldest
-/// counts as missing on the other.
-const MOST_WAITING: usize = 65_536;
+/// Events that wait for their counterpart, of all topics and both routers; beyond that the oldest
+/// counts as missing on the other. So however long is listened, memory holds no more than these,
+/// some 100 bytes each.
+const MOST_WAITING: usize = 131_072;
+
+/// Events of the beginning that are remembered.
+const MOST_EARLY: usize = 65_536;
 
 /// Which router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +33,8 @@ pub(super) enum Difference {
     Missing(Seen),
     /// Only the new router sent it.
     Extra(Seen),
-    /// Others of its topic came before it on one of them, and after it on the other.
+    /// Others of its topic came before it on one of them, and after it on the other. (Of two that
+    /// changed places, the one that came later than it should.)
     Reordered(Seen),
     /// One of them told who published it, the other did not.
     Disclosed(Seen),
@@ -46,6 +51,10 @@ pub(super) struct Seen {
     content: u64,
     /// Whether its publisher was told.
     disclosed: bool,
+    /// Its place among all that waited.
+    arrival: u64,
+    /// One that came after it has met its counterpart before it.
+    overtaken: bool,
 }
 
 impl Seen {
@@ -57,6 +66,8 @@ impl Seen {
             publication: event.publication.get(),
             content: content(&event.payload),
             disclosed: details.publisher.is_some() || details.publisher_authid.is_some(),
+            arrival: 0,
+            overtaken: false,
         }
     }
 }
@@ -68,15 +79,54 @@ struct Waiting {
     new: VecDeque<Seen>,
 }
 
+impl Waiting {
+    fn of(&mut self, side: Side) -> &mut VecDeque<Seen> {
+        match side {
+            Side::Old => &mut self.old,
+            Side::New => &mut self.new,
+        }
+    }
+}
+
 /// See the head of this file.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
     topics: HashMap<ByteString, Waiting>,
+    /// Where those wait that do, oldest first; some have found their counterpart meanwhile.
+    arrivals: VecDeque<(u64, Side, ByteString)>,
+    /// How many wait.
+    waiting: usize,
+    /// Events that have waited, ever.
+    arrived: u64,
+    /// Events that came before both routers were listened to for a while: the other may have had
+    /// them before that, or may send them yet.
+    early: VecDeque<(Side, ByteString, u64)>,
     /// Events that both have sent.
     pub(super) same: u64,
 }
 
 impl Comparison {
+    /// An event came while it was not sure that both routers are heard: it is no difference if
+    /// the other never sends it.
+    pub(super) fn add_early(&mut self, side: Side, seen: Seen) {
+        if self.was_early(side, &seen) {
+            return;
+        }
+        self.early.push_back((side, seen.topic, seen.content));
+        if self.early.len() > MOST_EARLY {
+            self.early.pop_front();
+        }
+    }
+
+    /// Whether it is the counterpart of one that came early; it is then done with.
+    fn was_early(&mut self, side: Side, seen: &Seen) -> bool {
+        let mut early = self.early.iter();
+        let at = early.position(|(of, topic, content)| {
+            *of != side && *topic == seen.topic && *content == seen.content
+        });
+        at.is_some_and(|at| self.early.remove(at).is_some())
+    }
+
     /// An event came.
     pub(super) fn add(&mut self, side: Side, seen: Seen) -> Vec<Difference> {
         let waiting = self.topics.entry(seen.topic.clone()).or_default();
@@ -84,22 +134,23 @@ impl Comparison {
             Side::Old => (&mut waiting.old, &mut waiting.new),
             Side::New => (&mut waiting.new, &mut waiting.old),
         };
-        let Some(at) = other.iter().position(|there| there.content == seen.content) else {
-            own.push_back(seen);
-            let overdue = (own.len() > MOST_WAITING)
-                .then(|| own.pop_front())
-                .flatten();
-            return overdue.into_iter().map(|seen| alone(side, seen)).collect();
+        let found = other.iter().position(|there| there.content == seen.content);
+        let there = found.and_then(|at| other.remove(at));
+        let Some(there) = there else {
+            if self.was_early(side, &seen) {
+                return Vec::new();
+            }
+            return self.wait(side, seen);
         };
-        let Some(there) = other.remove(at) else {
-            return Vec::new();
-        };
+        let before = other.iter_mut().take(found.unwrap_or_default());
+        before.for_each(|overtaken| overtaken.overtaken = true);
         if own.is_empty() && other.is_empty() {
             self.topics.remove(&seen.topic);
         }
+        self.waiting -= 1;
         self.same += 1;
         let mut differences = Vec::new();
-        if at > 0 {
+        if there.overtaken {
             differences.push(Difference::Reordered(seen.clone()));
         }
         if there.disclosed != seen.disclosed {
@@ -108,10 +159,50 @@ impl Comparison {
         differences
     }
 
+    /// Lets an event wait for its counterpart; if too many do, the oldest has none.
+    fn wait(&mut self, side: Side, mut seen: Seen) -> Vec<Difference> {
+        seen.arrival = self.arrived;
+        let arrival = (seen.arrival, side, seen.topic.clone());
+        self.arrived += 1;
+        self.waiting += 1;
+        let waiting = self.topics.entry(seen.topic.clone()).or_default();
+        waiting.of(side).push_back(seen);
+        self.arrivals.push_back(arrival);
+        if self.arrivals.len() > 2 * MOST_WAITING {
+            let topics = &mut self.topics;
+            self.arrivals.retain(|(arrival, side, topic)| {
+                let waiting = topics.get_mut(topic).map(|waiting| waiting.of(*side));
+                waiting.is_some_and(|of| of.binary_search_by_key(arrival, |it| it.arrival).is_ok())
+            });
+        }
+        if self.waiting <= MOST_WAITING {
+            return Vec::new();
+        }
+        self.overdue().into_iter().collect()
+    }
+
+    fn overdue(&mut self) -> Option<Difference> {
+        while let Some((arrival, side, topic)) = self.arrivals.pop_front() {
+            let Some(waiting) = self.topics.get_mut(&topic) else {
+                continue;
+            };
+            let of = waiting.of(side);
+            if of.front().is_none_or(|oldest| oldest.arrival != arrival) {
+                continue;
+            }
+            let oldest = of.pop_front()?;
+            if waiting.old.is_empty() && waiting.new.is_empty() {
+                self.topics.remove(&topic);
+            }
+            self.waiting -= 1;
+            return Some(alone(side, oldest));
+        }
+        None
+    }
+
     /// Whether every event has its counterpart.
     pub(super) fn is_even(&self) -> bool {
-        let mut topics = self.topics.values();
-        topics.all(|waiting| waiting.old.is_empty() && waiting.new.is_empty())
+        self.waiting == 0
     }
 
     /// Whether an event is the counterpart of one that waits for it.
@@ -128,6 +219,7 @@ impl Comparison {
 
     /// Nothing more comes: what has no counterpart has none.
     pub(super) fn end(&mut self) -> Vec<Difference> {
+        self.waiting = 0;
         let mut differences = Vec::new();
         for (_, waiting) in self.topics.drain() {
             differences.extend(waiting.old.into_iter().map(Difference::Missing));
@@ -191,6 +283,8 @@ mod tests {
             publication,
             content: content(&payload),
             disclosed: false,
+            arrival: 0,
+            overtaken: false,
         }
     }
 
@@ -240,16 +334,82 @@ mod tests {
         // Topics have an order of their own each.
         assert_eq!(comparison.add(Side::Old, seen("b", 5, "[1]")), []);
         assert_eq!(comparison.add(Side::New, seen("b", 15, "[1]")), []);
-        let reordered = comparison.add(Side::New, seen("a", 13, "[3]"));
-        assert_eq!(numbers(&reordered), [('r', 13)]);
-        assert_eq!(comparison.add(Side::New, seen("a", 11, "[1]")), []);
+        assert_eq!(comparison.add(Side::New, seen("a", 13, "[3]")), []);
+        let reordered = comparison.add(Side::New, seen("a", 11, "[1]"));
+        assert_eq!(numbers(&reordered), [('r', 11)]);
         assert_eq!(comparison.add(Side::New, seen("a", 19, "[9]")), []);
         let told = Seen {
             disclosed: true,
             ..seen("a", 12, "[2]")
         };
-        assert_eq!(numbers(&comparison.add(Side::New, told)), [('d', 12)]);
+        let both = comparison.add(Side::New, told);
+        assert_eq!(numbers(&both), [('d', 12), ('r', 12)]);
+        // That another one is missing before it changes no order.
+        assert_eq!(comparison.add(Side::Old, seen("a", 6, "[6]")), []);
+        assert_eq!(comparison.add(Side::New, seen("a", 16, "[6]")), []);
         assert_eq!(numbers(&comparison.end()), [('e', 19), ('m', 4)]);
+    }
+
+    #[test]
+    fn memory_is_bounded_however_long_one_router_sends_what_the_other_does_not() {
+        let mut comparison = Comparison::default();
+        let (mut missing, mut same) = (0, 0);
+        let events = 3 * MOST_WAITING as u64;
+        for number in 0..events {
+            // Every fourth has its counterpart; topics come and go.
+            let topic = format!("com.{}", number % 1_000);
+            let of = |disclosed| Seen {
+                topic: topic.as_str().into(),
+                publication: number,
+                content: number,
+                disclosed,
+                arrival: 0,
+                overtaken: false,
+            };
+            missing += comparison.add(Side::Old, of(false)).len() as u64;
+            if number % 4 == 0 {
+                let _ = comparison.add(Side::New, of(false));
+                same += 1;
+            }
+            assert!(comparison.waiting <= MOST_WAITING);
+            assert!(comparison.arrivals.len() <= 2 * MOST_WAITING);
+        }
+        missing += comparison.end().len() as u64;
+        assert_eq!(comparison.same, same);
+        // Of those that have a counterpart each came behind others of its topic that have none.
+        assert_eq!(missing, events - same);
+    }
+
+    #[test]
+    fn what_waited_and_met_its_counterpart_leaves_nothing_behind() {
+        let mut comparison = Comparison::default();
+        let stays = seen("stays", 1, "[0]");
+        assert_eq!(comparison.add(Side::Old, stays), []);
+        for number in 0..5 * MOST_WAITING as u64 {
+            for side in [Side::Old, Side::New] {
+                let event = Seen {
+                    content: number,
+                    ..seen("a", number, "[1]")
+                };
+                assert_eq!(comparison.add(side, event), []);
+            }
+        }
+        assert_eq!((comparison.waiting, comparison.topics.len()), (1, 1));
+        assert!(comparison.arrivals.len() <= 2 * MOST_WAITING);
+        assert_eq!(numbers(&comparison.end()), [('m', 1)]);
+    }
+
+    #[test]
+    fn what_came_early_may_have_a_counterpart_or_not() {
+        let mut comparison = Comparison::default();
+        comparison.add_early(Side::Old, seen("a", 1, "[1]"));
+        comparison.add_early(Side::Old, seen("a", 2, "[2]"));
+        comparison.add_early(Side::New, seen("a", 11, "[1]"));
+        assert_eq!(comparison.early.len(), 1);
+        assert_eq!(comparison.add(Side::New, seen("a", 12, "[2]")), []);
+        assert!(comparison.is_even());
+        assert_eq!(comparison.add(Side::New, seen("a", 13, "[2]")), []);
+        assert_eq!(numbers(&comparison.end()), [('e', 13)]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use rewamp_archive::{Record, draft_path, ndjson, parquet, parse_time};
 use rewamp_history::{Sequence, Timestamp};
 
+use super::follow::Following;
 use super::progress::Progress;
 use super::which::{Opened, Which, open_to_read};
 use super::{Failure, Outcome, failed};
@@ -26,14 +27,21 @@ pub(super) struct Export {
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
     /// This sequence and those after it
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "follow")]
     from_sequence: u64,
+    /// Those after this sequence
+    #[arg(long, value_name = "N", conflicts_with = "from_sequence")]
+    after_sequence: Option<u64>,
     /// At this time or later (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(conflicts_with = "follow")]
     from_time: Option<Timestamp>,
     /// Earlier than this time
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(conflicts_with = "follow")]
     before_time: Option<Timestamp>,
+    #[command(flatten)]
+    following: Following,
 }
 
 /// What a file holds.
@@ -57,6 +65,17 @@ impl Format {
 
 impl Export {
     pub(super) fn run(&self, console: &mut Console<'_>) -> Outcome {
+        if self.following.follow {
+            let format = self.file.as_deref().map_or(Format::Ndjson, Format::of);
+            if self.format.unwrap_or(format) == Format::Parquet {
+                return Err(failed(
+                    "Parquet is written when its end is known; --follow has none",
+                ));
+            }
+            let after = self.after_sequence.map(Sequence::new);
+            let file = self.file.as_deref();
+            return self.following.run(&self.which, file, after, console);
+        }
         let opened = open_to_read(&self.which.folder(console)?)?;
         let Some(file) = &self.file else {
             if self.format == Some(Format::Parquet) {
@@ -130,7 +149,8 @@ impl Export {
     ) -> Result<u64, Failure> {
         let mut progress = Progress::begin("exporting", Some(opened.store.usage().events));
         let mut failure = None;
-        let from = Sequence::new(self.from_sequence);
+        let after = self.after_sequence.map(|after| Sequence::new(after).next());
+        let from = after.unwrap_or(Sequence::new(self.from_sequence));
         let read =
             rewamp_archive::read(&*opened.store, &opened.found.filters, from, &mut |record| {
                 if self.before_time.is_some_and(|end| record.time >= end) {

@@ -21,7 +21,7 @@ use crate::cli::{Console, Location};
 use crate::node::store_config;
 
 /// The store's bound where none is given: 1 GiB, as of a node with nothing configured.
-const MAXSIZE: u64 = 1 << 30;
+pub(in crate::cli) const MAXSIZE: u64 = 1 << 30;
 
 /// Make a store of a file of events, or of what a router answers, with IDs and times as they are.
 #[derive(Debug, Args)]
@@ -134,7 +134,7 @@ const FILE_MODE: u32 = 0o640;
 
 /// Engines that a store can be made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Kind {
+pub(in crate::cli) enum Kind {
     /// Rewamp's own
     Sled,
     /// LMDB, in the rows of Crossbar's store
@@ -143,7 +143,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// A store that is written to.
-    pub(super) fn engine(self, folder: &Path) -> Engine {
+    pub(in crate::cli) fn engine(self, folder: &Path) -> Engine {
         let (path, readonly) = (folder.to_owned(), false);
         match self {
             Self::Sled => Engine::Sled { path, readonly },

@@ -217,6 +217,10 @@ impl EventStore for SwitchedStore {
         self.inner.lost()
     }
 
+    fn note_lost(&self, lost: Lost) -> Result<(), StoreError> {
+        self.inner.note_lost(lost)
+    }
+
     fn close(&self, next: Sequence) -> Result<(), StoreError> {
         self.inner.close(next)
     }

@@ -1,5 +1,5 @@
-//! What a store knows of itself: who it is, its filters, how far it has come. Three rows of the
-//! table of state, of which the last changes with every commit.
+//! What a store knows of itself: who it is, its filters, how far it has come. Rows of the table
+//! of state, of which [`Progress`] changes with every commit.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::engine::sled::fields::{
 use crate::engine::sled::head::{policy_byte, policy_from_byte};
 use crate::event::{Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, Filter, FilterId};
-use crate::store::Incarnation;
+use crate::store::{Incarnation, Lost};
 use crate::subscription::StoreKey;
 
 /// The layout of our tables that this program writes, and the newest that it reads.
@@ -24,6 +24,7 @@ const WHO: u16 = 0;
 const FILTERS: u16 = 1;
 const PROGRESS: u16 = 2;
 const LEFT: u16 = 3;
+const LOST: u16 = 4;
 
 /// What stands for no bound.
 const NONE: u64 = u64::MAX;
@@ -308,6 +309,41 @@ pub(super) fn write_filters(
         put_text(&mut out, &filter.uri);
     }
     txn.put(&tables.state(FILTERS), &out)
+}
+
+/// What is missing; a file without the row has lost nothing.
+pub(super) fn read_lost(txn: &Txn<'_>, tables: &Tables) -> Result<Vec<Lost>, LmdbError> {
+    let Some(mut rest) = txn.get(&tables.state(LOST))? else {
+        return Ok(Vec::new());
+    };
+    take_lost(&mut rest).ok_or(LmdbError::DAMAGED)
+}
+
+fn take_lost(rest: &mut &[u8]) -> Option<Vec<Lost>> {
+    let mut lost = Vec::new();
+    for _ in 0..take_u32(rest)? {
+        lost.push(Lost {
+            from: Sequence::new(take_u64(rest)?),
+            to: Sequence::new(take_u64(rest)?),
+            why: take_text(rest)?.to_owned(),
+        });
+    }
+    Some(lost)
+}
+
+pub(super) fn write_lost(
+    txn: &mut WriteTxn<'_>,
+    tables: &Tables,
+    lost: &[Lost],
+) -> Result<(), LmdbError> {
+    let mut out = Vec::new();
+    put_u32(&mut out, lost.len() as u32);
+    for Lost { from, to, why } in lost {
+        put_u64(&mut out, from.get());
+        put_u64(&mut out, to.get());
+        put_text(&mut out, why);
+    }
+    txn.put(&tables.state(LOST), &out)
 }
 
 /// Takes the configuration over: filters that were known keep their ID, new ones get the next.

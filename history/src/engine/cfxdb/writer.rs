@@ -11,13 +11,13 @@ use super::lmdb::LmdbError;
 use super::moment::Moment;
 use super::shelf::Shelf;
 use super::space::{Fill, PAGE};
-use super::state::Progress;
+use super::state::{Progress, write_lost};
 use super::visits::ROW;
 use crate::error::{AppendError, QueryError, StoreError};
 use crate::event::{Event, Sequence, Timestamp};
 use crate::page;
 use crate::query::{Purge, Scope, Viewer};
-use crate::store::{Appended, Full};
+use crate::store::{Appended, Full, Lost};
 
 /// How often room is made for one part of an append, at most.
 const TRIES: u32 = 12;
@@ -319,6 +319,20 @@ impl Cfxdb {
         })?;
         self.synced()?;
         Ok(reserved)
+    }
+
+    /// See [`crate::EventStore::note_lost`].
+    pub(super) fn note_gap(&self, gap: Lost) -> Result<(), StoreError> {
+        let mut writing = self.writing.lock();
+        let mut lost = self.lost.lock().clone();
+        if !gap.note(&mut lost) {
+            return Ok(());
+        }
+        self.transact_within_reserve(&mut writing, |shelf| {
+            write_lost(shelf.rows(), &self.plan.tables, &lost)
+        })?;
+        *self.lost.lock() = lost;
+        self.synced()
     }
 
     fn synced(&self) -> Result<(), StoreError> {

@@ -22,9 +22,6 @@ const MAGIC: [u8; 8] = *b"RWMPSTOR";
 /// one, which keeps the lesser number.
 const MAX_ERAS: usize = 16;
 
-/// Runs of lost sequences that are kept; beyond that, neighbours become one.
-const MAX_LOST: usize = 256;
-
 /// What the `store` file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Catalog {
@@ -349,41 +346,8 @@ impl Catalog {
 
     /// Notes that events from `from` to `to` may be missing; says whether that is news.
     pub(super) fn note_lost(&mut self, from: Sequence, to: Sequence, why: &str) -> bool {
-        if from > to
-            || self
-                .lost
-                .iter()
-                .any(|lost| lost.from <= from && to <= lost.to)
-        {
-            return false;
-        }
-        self.lost.push(Lost {
-            from,
-            to,
-            why: why.to_owned(),
-        });
-        self.lost.sort_by_key(|lost| lost.from);
-        if self.lost.len() > MAX_LOST {
-            self.join_closest();
-        }
-        true
-    }
-
-    fn join_closest(&mut self) {
-        let gap = |pair: &[Lost]| match pair {
-            [one, other] => other.from.get().saturating_sub(one.to.get()),
-            _ => u64::MAX,
-        };
-        let pairs = self.lost.windows(2).enumerate();
-        let closest = pairs.min_by_key(|(_, pair)| gap(pair)).map(|(at, _)| at);
-        if let Some(at) = closest
-            && at + 1 < self.lost.len()
-        {
-            let joined = self.lost.remove(at + 1);
-            if let Some(lost) = self.lost.get_mut(at) {
-                lost.to = lost.to.max(joined.to);
-            }
-        }
+        let why = why.to_owned();
+        Lost { from, to, why }.note(&mut self.lost)
     }
 }
 
@@ -395,6 +359,7 @@ fn bound(stored: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::MAX_LOST;
     use rewamp_wamp::uri::MatchPolicy;
 
     fn filter(uri: &str, limit: Option<u64>) -> Filter {

@@ -502,6 +502,10 @@ impl EventStore for OnDemand {
         }
     }
 
+    fn note_lost(&self, lost: Lost) -> Result<(), StoreError> {
+        self.using(true)?.note_lost(lost)
+    }
+
     fn set_aside(&self) -> u64 {
         self.memory.lock().set_aside
     }

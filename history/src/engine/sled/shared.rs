@@ -21,7 +21,7 @@ use crate::error::StoreError;
 use crate::event::{Sequence, Timestamp};
 use crate::filter::{Filter, FilterId, FilterTable};
 use crate::retention;
-use crate::store::Full;
+use crate::store::{Full, Lost};
 
 /// How large things are, all in bytes; everything follows from `maxsize`.
 #[derive(Debug, Clone, Copy)]
@@ -387,6 +387,13 @@ impl Shared {
         if news {
             self.save_catalog();
         }
+    }
+
+    /// Notes a run that nothing was stored of, as whoever stores events knows.
+    pub(super) fn note_gap(&self, lost: &Lost) -> Result<(), StoreError> {
+        self.catalog.lock().note_lost(lost.from, lost.to, &lost.why);
+        self.write_catalog()?;
+        Ok(())
     }
 
     /// Writes the catalog. If the disk does not let us, the keeper [tries again](Self::save_again).

@@ -224,6 +224,10 @@ impl EventStore for ReadElsewhere {
         self.reads().lost()
     }
 
+    fn note_lost(&self, lost: Lost) -> Result<(), StoreError> {
+        self.writes().note_lost(lost)
+    }
+
     fn close(&self, next: Sequence) -> Result<(), StoreError> {
         self.writes().close(next)
     }
