@@ -96,6 +96,8 @@ pub(crate) fn run(settings: Settings, stop: Stop) -> Result<(), RecordError> {
             Ok(()) => break,
             Err(ended) => ended,
         };
+        // What came before the end does not wait for the next beginning.
+        recorder.write();
         let url = recorder.settings.url.clone();
         if !joined && is_final(&ended) {
             recorder.book.close()?;

@@ -495,7 +495,7 @@ impl EventStore for Sled {
     fn note_lost(&self, lost: Lost) -> Result<(), StoreError> {
         match self.opened.readonly {
             true => Err(StoreError::ReadOnly),
-            false => self.shared.note_gap(&lost),
+            false => self.shared.note_gap(lost),
         }
     }
 

@@ -12,6 +12,8 @@ use super::fields::{
 };
 use super::head::{Origin, put_filter, take_filter};
 use super::segment::Segment;
+use super::shared::Shared;
+use crate::error::StoreError;
 use crate::event::{Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, Filter, FilterId};
 use crate::store::Lost;
@@ -348,6 +350,14 @@ impl Catalog {
     pub(super) fn note_lost(&mut self, from: Sequence, to: Sequence, why: &str) -> bool {
         let why = why.to_owned();
         Lost { from, to, why }.note(&mut self.lost)
+    }
+}
+
+impl Shared {
+    /// Notes what nothing was stored of, as whoever stores events knows; durable.
+    pub(super) fn note_gap(&self, gap: Lost) -> Result<(), StoreError> {
+        gap.note(&mut self.catalog.lock().lost);
+        Ok(self.write_catalog()?)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::error::StoreError;
 use crate::event::{Sequence, Timestamp};
 use crate::filter::{Filter, FilterId, FilterTable};
 use crate::retention;
-use crate::store::{Full, Lost};
+use crate::store::Full;
 
 /// How large things are, all in bytes; everything follows from `maxsize`.
 #[derive(Debug, Clone, Copy)]
@@ -389,13 +389,6 @@ impl Shared {
         }
     }
 
-    /// Notes a run that nothing was stored of, as whoever stores events knows.
-    pub(super) fn note_gap(&self, lost: &Lost) -> Result<(), StoreError> {
-        self.catalog.lock().note_lost(lost.from, lost.to, &lost.why);
-        self.write_catalog()?;
-        Ok(())
-    }
-
     /// Writes the catalog. If the disk does not let us, the keeper [tries again](Self::save_again).
     pub(super) fn save_catalog(&self) {
         let what = "what was dropped or lost is not noted";
@@ -414,7 +407,7 @@ impl Shared {
         Ok(())
     }
 
-    fn write_catalog(&self) -> Done {
+    pub(super) fn write_catalog(&self) -> Done {
         if self.disk.is_readonly() {
             return Ok(());
         }
