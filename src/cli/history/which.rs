@@ -31,11 +31,6 @@ pub(super) struct Opened {
 }
 
 impl Which {
-    /// The realm that is named.
-    pub(super) fn realm(&self) -> Option<&str> {
-        self.realm.as_deref()
-    }
-
     /// Those of a configuration.
     pub(super) fn of(location: &Location, realm: Option<&String>) -> Self {
         Self {
