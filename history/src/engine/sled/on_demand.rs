@@ -489,17 +489,13 @@ impl EventStore for OnDemand {
     }
 
     fn usage(&self) -> Usage {
-        match self.if_open() {
-            Some(engine) => engine.usage(),
-            None => self.memory.lock().usage.clone(),
-        }
+        let open = self.if_open().map(|engine| engine.usage());
+        open.unwrap_or_else(|| self.memory.lock().usage.clone())
     }
 
     fn lost(&self) -> Vec<Lost> {
-        match self.if_open() {
-            Some(engine) => engine.lost(),
-            None => self.memory.lock().lost.clone(),
-        }
+        let open = self.if_open().map(|engine| engine.lost());
+        open.unwrap_or_else(|| self.memory.lock().lost.clone())
     }
 
     fn note_lost(&self, lost: Lost) -> Result<(), StoreError> {
