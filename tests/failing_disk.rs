@@ -496,3 +496,45 @@ fn a_node_that_starts_on_a_full_disk_stores_in_cfxdb_as_soon_as_there_is_room() 
     nothing_is_set_aside(&inside.join("history"));
     assert!(node.stop().success());
 }
+
+/// ext4 that finds an error in itself is read-only at once, also to whoever has files open: what
+/// can happen at any moment to a disk that ages. It is mended while nobody has it.
+#[test]
+fn a_file_system_that_fails_under_the_store_costs_nothing_that_was_acknowledged() {
+    let Some(mounts) = Mounts::with_disks() else {
+        return;
+    };
+    let (mut node, disk) = node_with_a_disk("sled");
+    node.surround(mounts.around(mount::NEW_DISK, &disk));
+    node.restart();
+    let mut desk = Desk::at(&node);
+    for _ in 0..2 {
+        let history = mount::seen_by(&node, &disk).join("history");
+        for _ in 0..200 {
+            desk.publish_until_stored("stored on a disk that works");
+        }
+        mounts.change(&node, mount::FAILS, &disk);
+        let probe = File::create(history.join("probe")).expect_err("it is read-only");
+        assert_eq!(probe.kind(), ErrorKind::ReadOnlyFilesystem);
+        within(SOON, "a publication that is not stored", || {
+            (!desk.publish()).then_some(())
+        });
+        for _ in 0..20 {
+            assert!(!desk.publish(), "stored on a disk that is read-only");
+        }
+        let (code, ready) = node.admin("/health/ready").expect("an answer");
+        assert_eq!(code, 200);
+        assert!(ready.contains("\"realm\":\"realm1\""), "{ready}");
+        desk.all_is_there(&node);
+        assert!(node.stop().success());
+        node.surround(mounts.around(mount::MENDED_DISK, &disk));
+        node.restart();
+        let acknowledged = std::mem::take(&mut desk.acknowledged);
+        desk = Desk::at(&node);
+        desk.publish_until_stored("stored on the disk that was mended");
+        desk.acknowledged.splice(0..0, acknowledged);
+        desk.all_is_there(&node);
+        nothing_is_set_aside(&mount::seen_by(&node, &disk).join("history"));
+    }
+    assert!(node.stop().success());
+}

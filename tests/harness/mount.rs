@@ -7,6 +7,20 @@ use std::process::{Command, Output};
 
 use super::node::{Node, Surroundings};
 
+/// A world with a new disk at `$0`, which becomes read-only where its file system fails. Its bytes
+/// are beside it.
+pub(crate) const NEW_DISK: &str = "truncate -s 64M \"$0.image\" && mkfs.ext4 -q \"$0.image\" && \
+    mount -o loop,errors=remount-ro \"$0.image\" \"$0\" && exec \"$@\"";
+
+/// The same disk, once nobody has it any more, mended where it failed.
+pub(crate) const MENDED_DISK: &str = "while losetup -j \"$0.image\" | grep -q .; do sleep 0.1; done; \
+    e2fsck -p \"$0.image\" > /dev/null; test $? -le 1 && \
+    mount -o loop,errors=remount-ro \"$0.image\" \"$0\" && exec \"$@\"";
+
+/// Has ext4 find an error in itself: from now on nothing is written, not even to what is open.
+pub(crate) const FAILS: &str = "device=$(findmnt -nro SOURCE \"$0\") && \
+    echo 1 > \"/sys/fs/ext4/${device##*/}/trigger_fs_error\"";
+
 /// How this user may mount.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mounts {
@@ -38,6 +52,28 @@ impl Mounts {
         );
         println!("no file system can be mounted here, so that only simulated faults are tested:");
         println!("{tried:?}");
+        None
+    }
+
+    /// The same where files can be mounted as disks of their own, with ext4 on them.
+    pub(crate) fn with_disks() -> Option<Self> {
+        let way = Self::allowed()?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let disk = folder.path().join("disk");
+        std::fs::create_dir(&disk).expect("created");
+        let mut words = way.around(NEW_DISK, &disk).wrapper;
+        words.push("true".into());
+        let output = Command::new(&words[0]).args(&words[1..]).output();
+        let output = output.expect("it ran before");
+        if output.status.success() {
+            return Some(way);
+        }
+        let why = said(&output);
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "CI has to allow disks: {why}"
+        );
+        println!("no file can be mounted as a disk here, so that none fails for real: {why}");
         None
     }
 
