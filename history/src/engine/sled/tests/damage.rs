@@ -504,7 +504,13 @@ fn topics_are_read_without_an_index_and_nothing_is_shown_twice() {
         found
     };
     for page in 1..=8 {
-        for (number, (name, ..)) in sound.sealed.iter().enumerate() {
+        for (number, (name, first, last)) in sound.sealed.iter().enumerate() {
+            // Ordinals, publications, and a page each of subscriptions and topics; what is before
+            // them is an event, and damaged it is gone.
+            let events = (last - first + 1) as usize;
+            if page > events.div_ceil(1_023) + events.div_ceil(341) + 2 {
+                continue;
+            }
             let folder = sound.copy();
             let path = folder.path().join(name);
             let mut bytes = fs::read(&path).unwrap();
