@@ -536,14 +536,7 @@ fn two_routers_are_compared_as_their_clients_see_them() {
     fs::write(&topics, "prefix:com.shop.\nprefix:com.secret.\n").expect("a file");
     let (out, err) = (files.path().join("out"), files.path().join("err"));
     let mut compare = Command::new(env!("CARGO_BIN_EXE_rewamp"))
-        .args([
-            "history",
-            "compare",
-            &old.ws(),
-            &new.ws(),
-            "--realm",
-            "realm1",
-        ])
+        .args(["history", "compare", &old.ws(), &new.ws()])
         .args(["--topics", text(&topics), "--for", "12s"])
         .stdout(fs::File::create(&out).expect("a file"))
         .stderr(fs::File::create(&err).expect("a file"))

@@ -7,6 +7,7 @@ use clap::Args;
 use rewamp_archive::{Answers, Record};
 use rewamp_client::{ClientError, Url};
 use rewamp_history::Filter;
+use rewamp_wamp::uri::MatchPolicy;
 use rewamp_wamp::value::{Dict, Value};
 
 use super::import::filter;
@@ -86,6 +87,14 @@ impl Asked {
             )?;
         }
         Ok(answers.in_order())
+    }
+}
+
+/// Those of a file, if there is one.
+pub(super) fn topics_or_everything(file: Option<&Path>) -> Result<Vec<Filter>, Failure> {
+    match file {
+        Some(file) => topics(file),
+        None => Ok(vec![Filter::new("", MatchPolicy::Prefix)]),
     }
 }
 

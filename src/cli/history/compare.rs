@@ -1,6 +1,7 @@
 //! `rewamp history compare`: joins two routers as a client and reports where they differ: a
 //! rehearsal before one takes the other's place.
 
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::message::Message;
 use rewamp_wamp::value::Dict;
 
-use super::ask::topics;
+use super::ask::topics_or_everything;
 use super::comparison::{Comparison, Difference, Seen, Side};
 use super::{Failure, MISSING, Outcome, failed};
 use crate::cli::Console;
@@ -41,11 +42,12 @@ pub(super) struct Compare {
     #[arg(value_name = "NEW")]
     new: Url,
     /// The realm, on both
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", default_value = "realm1")]
     realm: String,
-    /// File with what is subscribed to, one a line: `POLICY:URI`, or a topic
+    /// File with what is subscribed to, one a line: `POLICY:URI`, or a topic; without it,
+    /// everything
     #[arg(long, value_name = "FILE")]
-    topics: std::path::PathBuf,
+    topics: Option<PathBuf>,
     /// For how long, such as 90s, 15m, 1h
     #[arg(long = "for", value_name = "TIME", value_parser = span)]
     time: Duration,
@@ -63,7 +65,7 @@ enum News {
 
 impl Compare {
     pub(super) fn run(&self, console: &mut Console<'_>) -> Outcome {
-        let topics = topics(&self.topics)?;
+        let topics = topics_or_everything(self.topics.as_deref())?;
         let (tell, told) = sync_channel(QUEUE);
         for (side, url) in [(Side::Old, &self.old), (Side::New, &self.new)] {
             let client = self.access.join(url, &self.realm).map_err(failed)?;

@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use rewamp_archive::{Record, ndjson};
 use rewamp_client::Url;
-use rewamp_history::{Filter, Sequence};
-use rewamp_wamp::uri::MatchPolicy;
+use rewamp_history::Sequence;
 
-use super::ask::topics;
+use super::ask::topics_or_everything;
 use super::which::Which;
 use super::{Failure, MISSING, Outcome, failed};
 use crate::cli::Console;
@@ -70,7 +69,7 @@ impl Following {
                     url,
                     realm: which.realm().unwrap_or_default(),
                     access: &self.access,
-                    topics: self.topics()?,
+                    topics: topics_or_everything(self.topics.as_deref())?,
                 };
                 node.follow(&mut sink, after.is_some(), &stop)?;
             }
@@ -83,13 +82,6 @@ impl Following {
             }
         }
         Ok(if sink.missing { MISSING } else { 0 })
-    }
-
-    fn topics(&self) -> Result<Vec<Filter>, Failure> {
-        match &self.topics {
-            Some(file) => topics(file),
-            None => Ok(vec![Filter::new("", MatchPolicy::Prefix)]),
-        }
     }
 }
 
