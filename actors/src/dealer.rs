@@ -18,12 +18,11 @@ use rewamp_wamp::message::{
     Call, CallResult, Error, Invocation, InvocationDetails, Message, MessageType, ResultDetails,
     Yield,
 };
-use rewamp_wamp::payload::PayloadSlice;
+use rewamp_wamp::payload::{PayloadSlice, about_payload};
 use rewamp_wamp::value::{Dict, Value};
 
 use crate::broker::Delivery;
 use crate::metrics::Gauge;
-use crate::passthru::passed_on;
 use crate::realm::member::Member;
 use crate::realm::messages::Sent;
 use crate::session::encoding;
@@ -257,7 +256,7 @@ impl Dealer {
                     caller: who.map(|who| who.id),
                     caller_authid: who.map(|who| who.authid.clone()),
                     caller_authrole: who.map(|who| who.authrole.clone()),
-                    extra: passed_on(&call.options.extra),
+                    extra: about_payload(&call.options.extra),
                     ..InvocationDetails::default()
                 }),
                 payload: payload.clone(),
@@ -350,7 +349,7 @@ impl Dealer {
             {
                 return Ok(length);
             }
-            let extra = passed_on(&answer.options.extra);
+            let extra = about_payload(&answer.options.extra);
             let details = ResultDetails {
                 progress: false,
                 extra,

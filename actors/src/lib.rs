@@ -12,6 +12,5 @@ pub mod dealer; // who answers it
 pub mod meta; // what the router answers itself
 pub mod history; // what is remembered
 pub mod turns; // how much is at work in stores
-mod passthru; // options that pass from sender to receiver
 pub mod metrics; // what is counted
 pub mod clock; // what time it is

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use rewamp_history::{Identity, Sequence, Timestamp};
 use rewamp_wamp::id::PublicationId;
 use rewamp_wamp::message::ReceiverLists;
-use rewamp_wamp::payload::{ENC_ALGO, ENC_KEY, ENC_SERIALIZER, Payload};
+use rewamp_wamp::payload::{Payload, about_payload};
 use rewamp_wamp::serializer::{Limits, Serializer, append_value, read_value};
 use rewamp_wamp::value::{Dict, Value};
 
@@ -94,13 +94,7 @@ pub fn answered(answer: &Payload) -> Result<Vec<Record>, RecordError> {
 
 /// What an EVENT has in its details for those who read its payload, as it is stored.
 pub fn further_details(details: &Dict) -> Option<Bytes> {
-    let of_payload =
-        |key: &str| key.starts_with("ppt_") || [ENC_ALGO, ENC_KEY, ENC_SERIALIZER].contains(&key);
-    let further: Dict = details
-        .iter()
-        .filter(|(key, _)| of_payload(key))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
+    let further = about_payload(details);
     if further.is_empty() {
         return None;
     }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 pub(crate) use self::opaque::allowed_by;
-pub use self::opaque::{ENC_ALGO, ENC_KEY, ENC_SERIALIZER, is_opaque};
+pub use self::opaque::{ENC_ALGO, ENC_KEY, ENC_SERIALIZER, about_payload, is_opaque};
 use crate::serializer::{
     CborReader, CborWriter, JsonReader, JsonWriter, Limits, MsgPackReader, MsgPackWriter, Next,
     Reader, Serializer, TranscodeError, Writer, copy, inspect, read_value, utf8, write_list,

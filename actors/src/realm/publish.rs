@@ -12,6 +12,7 @@ use rewamp_wamp::codec::{self, Plain};
 use rewamp_wamp::error_uri;
 use rewamp_wamp::id::{PublicationId, RequestId};
 use rewamp_wamp::message::{MessageType, Publish, PublishOptions};
+use rewamp_wamp::payload::about_payload;
 use rewamp_wamp::serializer::{Serializer, append_value};
 use rewamp_wamp::uri::{MatchPolicy, check_uri, is_restricted};
 use rewamp_wamp::value::{Dict, Value};
@@ -24,7 +25,6 @@ use crate::broker::{Payloads, Publication};
 use crate::dealer::Refusal;
 use crate::history::{Accepted, Unstored, Waiting, routed_not_stored, routed_readonly};
 use crate::metrics::Id;
-use crate::passthru::passed_on;
 use crate::session::encoding;
 
 /// What became of a PUBLISH.
@@ -253,7 +253,7 @@ impl Realm {
             payload: Payloads::new(&publish.payload),
             disclosed: permit.discloses_publisher().then_some(&*member.details),
             receivers: options.receivers.as_deref(),
-            extra: &passed_on(&options.extra),
+            extra: &about_payload(&options.extra),
             stored,
             behind: match stored {
                 Some((sequence, _)) => sequence.previous(),
@@ -366,7 +366,7 @@ fn names_sessions(options: &PublishOptions) -> bool {
 
 /// Options that receivers get as details, as the bytes that the store keeps.
 fn event_details(extra: &Dict) -> Option<Bytes> {
-    let passed = passed_on(extra);
+    let passed = about_payload(extra);
     if passed.is_empty() {
         return None;
     }

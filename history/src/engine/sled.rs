@@ -3,7 +3,6 @@
 //! thread of the store's own seals it: its events go, densely packed and indexed, into one file
 //! that never changes. `maxsize` holds by dropping the oldest files. See `FORMAT.md`.
 
-pub(super) mod fields; //   little-endian fields, and the envelope around small files
 mod disk; //     the file operations
 mod lock; //     nobody else writes here
 pub(super) mod head; //     who a store is, and how a segment begins

@@ -114,7 +114,8 @@ static REWAMP_REALM: Section = Section {
         .default("\"24h\"")
         .inert(
             &["\"24h\""],
-            "they have left it when `rewamp.history.purge` is answered",
+            "they have left it when `rewamp.history.purge` is answered, but for a `cfxdb` store: in its \
+             free pages they stay until those are used again, or until `rewamp history compact`",
         ),
     ],
 };

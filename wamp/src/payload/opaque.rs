@@ -13,6 +13,18 @@ pub const ENC_KEY: &str = "enc_key";
 /// What is encrypted: `json`, `msgpack`, `cbor`, …
 pub const ENC_SERIALIZER: &str = "enc_serializer";
 
+/// The options or details among these that say how a payload is to be read, and so pass from the one
+/// who sends to the one who receives: `enc_…`, and `ppt_…` of the spec's "Payload Passthru Mode".
+#[must_use]
+pub fn about_payload(options: &Dict) -> Dict {
+    let is_about =
+        |key: &str| key.starts_with("ppt_") || [ENC_ALGO, ENC_KEY, ENC_SERIALIZER].contains(&key);
+    let about = options.iter().filter(|(key, _)| is_about(key));
+    about
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
 /// Why a message may not have an opaque payload; `Ok` if it may.
 pub(crate) fn allowed_by(options: &Dict) -> Result<(), &'static str> {
     match options.get(ENC_ALGO) {

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::lmdb::LmdbError;
-use crate::engine::sled::fields::{u16_at, u32_at, u64_at};
+use crate::engine::fields::{u16_at, u32_at, u64_at};
 
 /// LMDB's mark at the beginning of a meta page.
 const MAGIC: u32 = 0xBEEF_C0DE;

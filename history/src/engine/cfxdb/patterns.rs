@@ -9,7 +9,7 @@ use rewamp_wamp::uri::MatchPolicy;
 use super::lmdb::{Env, LmdbError, Txn};
 use super::shelf::{Plan, Shelf};
 use super::tables::Tables;
-use crate::engine::sled::fields::{take_u8, take_u64};
+use crate::engine::fields::{take_u8, take_u64};
 use crate::engine::sled::head::policy_from_byte;
 use crate::subscription::{PatternTable, REMEMBERED_PATTERNS, Remember};
 

@@ -9,7 +9,7 @@ use rewamp_wamp::serializer::Serializer;
 use smallvec::SmallVec;
 
 use super::rows::PublicationRow;
-use crate::engine::sled::fields::{
+use crate::engine::fields::{
     put_text, put_u32, put_u64, take_array, take_bytes, take_text, take_u32, take_u64,
 };
 use crate::event::{EventRef, IdentityRef, PayloadRef, Sequence, Timestamp};

@@ -12,7 +12,7 @@ use super::record::{Filters, Record, in_cbor};
 use super::rows::{EventRow, PublicationRow};
 use super::state::Progress;
 use super::tables::Tables;
-use crate::engine::sled::fields::{put_u32, put_u64, take_u32, u64_at};
+use crate::engine::fields::{put_u32, put_u64, take_u32, u64_at};
 use crate::event::{Event, EventRef, Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, FilterId};
 use crate::subscription::StoreKey;

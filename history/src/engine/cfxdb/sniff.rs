@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use crate::engine::sled::fields::{u16_at, u32_at, u64_at};
+use crate::engine::fields::{u16_at, u32_at, u64_at};
 
 /// LMDB's mark, and the version of the data format that this engine has.
 const MAGIC: u32 = 0xBEEF_C0DE;

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::lmdb::{Env, LmdbError, MAX_KEY};
 use super::sniff::{HEAD, Meta, Root};
-use crate::engine::sled::fields::{u16_at, u32_at, u64_at};
+use crate::engine::fields::{u16_at, u32_at, u64_at};
 
 /// Files up to so many bytes are looked at as a whole; of larger ones pages with rows are not: a
 /// start would take minutes. It is some 2 s a GiB, and as long as the disk takes to read it.

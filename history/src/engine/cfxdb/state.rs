@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::lmdb::{Env, LmdbError, Txn, WriteTxn};
 use super::tables::Tables;
-use crate::engine::sled::fields::{
+use crate::engine::fields::{
     put_text, put_u32, put_u64, take_array, take_text, take_u8, take_u32, take_u64, u64_at,
 };
 use crate::engine::sled::head::{policy_byte, policy_from_byte};

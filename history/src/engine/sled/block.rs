@@ -5,7 +5,7 @@
 use rewamp_wamp::id::{PublicationId, SessionId};
 use rewamp_wamp::serializer::Serializer;
 
-use super::fields::{length_u32, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at};
+use crate::engine::fields::{length_u32, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at};
 use crate::event::{EventRef, IdentityRef, PayloadRef, Sequence, Timestamp};
 use crate::receivers::ReceiversRef;
 

@@ -1,6 +1,6 @@
 //! A Bloom filter over publication IDs: which segments a publication is certainly not in.
 
-use super::fields::{put_u32, put_u64, take_u32, take_u64};
+use crate::engine::fields::{put_u32, put_u64, take_u32, take_u64};
 
 /// 10 bits an entry and 5 probes: about one in a hundred of the absent is taken for present.
 #[derive(Debug, Clone, PartialEq, Eq)]

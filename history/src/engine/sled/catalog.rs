@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::disk::{Disk, Done};
-use super::fields::{
-    Unsound, open_envelope, put_text, put_u32, put_u64, seal_envelope, take_text, take_u8,
-    take_u32, take_u64,
-};
 use super::head::{Origin, put_filter, take_filter};
 use super::segment::Segment;
 use super::shared::Shared;
+use crate::engine::fields::{
+    Unsound, open_envelope, put_text, put_u32, put_u64, seal_envelope, take_text, take_u8,
+    take_u32, take_u64,
+};
 use crate::error::StoreError;
 use crate::event::{Sequence, Timestamp};
 use crate::filter::{ConfiguredFilter, Filter, FilterId};

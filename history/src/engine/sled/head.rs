@@ -3,7 +3,7 @@
 
 use rewamp_wamp::uri::MatchPolicy;
 
-use super::fields::{
+use crate::engine::fields::{
     Unsound, open_envelope, put_text, put_u32, seal_envelope, take_array, take_text, take_u8,
     take_u32,
 };

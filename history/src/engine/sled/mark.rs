@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::catalog::{Catalog, Known};
 use super::disk::{Disk, Done};
-use super::fields::{put_u32, put_u64, take_u32, take_u64};
 use super::segment::Segment;
+use crate::engine::fields::{put_u32, put_u64, take_u32, take_u64};
 use crate::event::{Sequence, Timestamp};
 use crate::filter::FilterId;
 

@@ -4,9 +4,9 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use super::fields::{put_u16, put_u32, put_u64, u16_at, u32_at, u64_at};
 use super::index::List;
 use super::segment::Fault;
+use crate::engine::fields::{put_u16, put_u32, put_u64, u16_at, u32_at, u64_at};
 
 /// Bytes of a page; the last four are the CRC-32 of the others.
 pub(super) const PAGE: usize = 4_096;

@@ -12,8 +12,8 @@ use rewamp_wamp::id::SubscriptionId;
 use rewamp_wamp::uri::MatchPolicy;
 
 use super::disk::{Disk, DiskError, Done};
-use super::fields::{put_text, put_u32, take_bytes, take_text, take_u8, take_u32};
 use super::head::{policy_byte, policy_from_byte};
+use crate::engine::fields::{put_text, put_u32, take_bytes, take_text, take_u8, take_u32};
 use crate::subscription::{PatternTable, REMEMBERED_PATTERNS, Remember, StoreKey};
 
 /// The file begins with it. A record: `u32` length of what follows the checksum, `u32` CRC-32

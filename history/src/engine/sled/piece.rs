@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use super::fields::{length_u32, put_u32, put_u64, u32_at, u64_at};
 use super::segment::Fault;
+use crate::engine::fields::{length_u32, put_u32, put_u64, u32_at, u64_at};
 use crate::event::Sequence;
 
 /// Bytes before a piece's content.

@@ -8,7 +8,6 @@ use parking_lot::RwLock;
 
 use super::active::SEG_MAGIC;
 use super::catalog::Catalog;
-use super::fields::{Unsound, VERSION};
 use super::head::Head;
 use super::keeper::active_path;
 use super::recover::Recovery;
@@ -16,6 +15,7 @@ use super::scan::{Scanned, Told, scan};
 use super::seal::bad_path;
 use super::sealed::{self, Sealed, Unopened};
 use super::segment::{Body, Fault, Segment};
+use crate::engine::fields::{Unsound, VERSION};
 use crate::error::OpenError;
 use crate::event::Sequence;
 use crate::filter::{ConfiguredFilter, FilterTable};

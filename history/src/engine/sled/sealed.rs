@@ -14,14 +14,14 @@ use rewamp_wamp::id::{PublicationId, SubscriptionId};
 
 use super::bloom::Bloom;
 use super::disk::Disk;
-use super::fields::{
-    ENVELOPE, Unsound, open_envelope, put_text, put_u32, put_u64, seal_envelope, take_text,
-    take_u32, take_u64, u32_at, u64_at,
-};
 use super::head::Head;
 use super::index::{BlockEntry, Index, List, Pattern, RESTRICTED};
 use super::pages::{ORDINALS, PAGE, PAIRS, Page, PageCache};
 use super::segment::Fault;
+use crate::engine::fields::{
+    ENVELOPE, Unsound, open_envelope, put_text, put_u32, put_u64, seal_envelope, take_text,
+    take_u32, take_u64, u32_at, u64_at,
+};
 use crate::event::{Sequence, Timestamp};
 use crate::filter::FilterId;
 

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use super::fields::u64_at;
 use super::*;
 use crate::contract::desk::publication;
+use crate::engine::fields::u64_at;
 use rewamp_wamp::id::RandomIds;
 
 const EVENTS: u64 = 12_000;

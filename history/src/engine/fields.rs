@@ -2,15 +2,15 @@
 //! length and checksum around a body. Reading never panics: what does not fit is `None`.
 
 /// The format that this program writes, and the newest that it reads.
-pub(super) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 2;
 
 /// Envelope: 0 magic, 8 version, 9 zeros, 12 `u32` body length, 16 `u32` CRC-32 of bytes 8 to 16
 /// and of the body. This much is the same in every version.
-pub(super) const ENVELOPE: usize = 20;
+pub(crate) const ENVELOPE: usize = 20;
 
 /// Why an envelope does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unsound {
+pub(crate) enum Unsound {
     /// Magic, length or checksum are not right.
     Damaged,
     /// Right as far as can be told, and of a version yet to come.
@@ -18,7 +18,7 @@ pub(super) enum Unsound {
 }
 
 /// `body` in an envelope.
-pub(super) fn seal_envelope(magic: [u8; 8], body: &[u8]) -> Vec<u8> {
+pub(crate) fn seal_envelope(magic: [u8; 8], body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(ENVELOPE + body.len());
     bytes.extend_from_slice(&magic);
     bytes.extend_from_slice(&[VERSION, 0, 0, 0]);
@@ -30,7 +30,7 @@ pub(super) fn seal_envelope(magic: [u8; 8], body: &[u8]) -> Vec<u8> {
 }
 
 /// The body of the envelope at the beginning of `bytes`; more may follow.
-pub(super) fn open_envelope(magic: [u8; 8], bytes: &[u8]) -> Result<&[u8], Unsound> {
+pub(crate) fn open_envelope(magic: [u8; 8], bytes: &[u8]) -> Result<&[u8], Unsound> {
     let mut rest = bytes;
     let found = take_array::<8>(&mut rest).ok_or(Unsound::Damaged)?;
     let [version, ..] = take_array::<4>(&mut rest).ok_or(Unsound::Damaged)?;
